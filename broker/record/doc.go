@@ -1,0 +1,2 @@
+// Package record reads, checks and writes Kafka record batches (format v2).
+package record

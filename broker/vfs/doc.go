@@ -1,0 +1,2 @@
+// Package vfs is the port to files.
+package vfs
