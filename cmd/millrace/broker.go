@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/millrace-io/millrace/broker"
+)
+
+func newBrokerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "broker",
+		Short: "Run a server process",
+		Args:  cobra.NoArgs,
+	}
+	cmd.AddCommand(newBrokerStartCommand())
+	return cmd
+}
+
+func newBrokerStartCommand() *cobra.Command {
+	var file string
+	var set []string
+	cmd := &cobra.Command{
+		Use:   "start -c millrace.yaml",
+		Short: "Start the node that a configuration file describes",
+		Long: `Starts one node and runs it until SIGTERM or Ctrl-C, which drain and close it cleanly. A second start after a crash
+recovers. Logs go to standard error.`,
+		Example: `  millrace broker start -c /etc/millrace/millrace.yaml
+  millrace broker start -c millrace.yaml --set logging.level=debug`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadNodeConfig(file, set)
+			if err != nil {
+				return usageError(err)
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			b, err := broker.New(cfg.Config, cfg.logger(cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			if err := b.Start(ctx); err != nil {
+				return err
+			}
+			err = b.Wait(ctx)
+			return errors.Join(err, b.Close())
+		},
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file (millrace.yaml)")
+	cmd.Flags().StringArrayVar(&set, "set", nil, "KEY=VALUE, repeatable: overrides the file")
+	_ = cmd.MarkFlagRequired("config")
+	return cmd
+}
+
+// loadNodeConfig reads a file and the overrides on top of it, and checks the whole.
+func loadNodeConfig(file string, set []string) (*nodeConfig, error) {
+	cfg := newNodeConfig()
+	if file != "" {
+		if err := cfg.readFile(file); err != nil {
+			return nil, err
+		}
+	}
+	if err := cfg.setAssignments(set); err != nil {
+		return nil, err
+	}
+	return cfg, cfg.Validate()
+}
