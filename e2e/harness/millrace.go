@@ -1,0 +1,271 @@
+package harness
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// MillraceConfig is what a test chooses of a Millrace it starts.
+type MillraceConfig struct {
+	DataDir   string            // default: a temporary directory
+	Ephemeral bool              // --ephemeral instead of a data directory
+	Settings  map[string]string // --set KEY=VALUE
+	Arguments []string          // further arguments of `millrace dev`
+	Allowed   []*regexp.Regexp  // ERROR lines that the test provokes
+	Race      bool              // build with the race detector
+}
+
+// Millrace is one running `millrace dev`; Restart starts it again on the same addresses and data.
+type Millrace struct {
+	t       testing.TB
+	config  MillraceConfig
+	binary  string
+	kafka   string
+	http    string
+	logPath string
+	process *Process
+	ready   Ready
+}
+
+// Ready is what `millrace dev --format json` prints once it serves.
+type Ready struct {
+	Nodes []struct {
+		ID      int32  `json:"id"`
+		PID     int    `json:"pid"`
+		Kafka   string `json:"kafka"`
+		HTTP    string `json:"http"`
+		DataDir string `json:"data_dir"`
+		Config  string `json:"config"`
+	} `json:"nodes"`
+}
+
+// readyWithin bounds a start, recovery included.
+const readyWithin = 60 * time.Second
+
+// MillraceBinary builds the static binary of this tree once per test process and returns its path.
+func MillraceBinary(t testing.TB) string { return builtBinary(t, false) }
+
+var (
+	buildStatic = sync.OnceValues(func() (string, error) { return buildMillrace(false) })
+	buildRace   = sync.OnceValues(func() (string, error) { return buildMillrace(true) })
+)
+
+func builtBinary(t testing.TB, race bool) string {
+	t.Helper()
+	build := buildStatic
+	if race {
+		build = buildRace
+	}
+	path, err := build()
+	if err != nil {
+		t.Fatalf("build millrace: %v", err)
+	}
+	return path
+}
+
+func buildMillrace(race bool) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("", "millrace-e2e-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "millrace")
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/millrace")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if race {
+		cmd = exec.Command("go", "build", "-race", "-o", path, "./cmd/millrace")
+	}
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+}
+
+// moduleRoot is the directory of the main module's go.mod, whatever the directory of the test.
+func moduleRoot() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/millrace-io/millrace").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// StartMillrace starts one node on free loopback ports and returns once it serves. At the end of the test the node is
+// stopped and its log judged.
+func StartMillrace(t testing.TB, config MillraceConfig) *Millrace {
+	t.Helper()
+	if config.DataDir == "" && !config.Ephemeral {
+		config.DataDir = t.TempDir()
+	}
+	m := &Millrace{
+		t: t, config: config, binary: builtBinary(t, config.Race), kafka: FreeAddress(t), http: FreeAddress(t),
+		logPath: filepath.Join(logDir(t), "millrace.log"),
+	}
+	t.Cleanup(m.judge)
+	m.Restart()
+	t.Cleanup(m.Stop)
+	return m
+}
+
+// Restart starts the node after Stop or Kill and returns once it serves.
+func (m *Millrace) Restart() {
+	m.t.Helper()
+	cmd := exec.Command(m.binary, m.arguments()...)
+	// Its own pipe, not StdoutPipe: Wait would close that one under the reader.
+	stdout, writer, err := os.Pipe()
+	if err != nil {
+		m.t.Fatalf("make a pipe: %v", err)
+	}
+	cmd.Stdout = writer
+	m.process = startProcess(m.t, "millrace", cmd, m.logPath)
+	writer.Close()
+	announced := make(chan error, 1)
+	go func() {
+		defer stdout.Close()
+		line, err := bufio.NewReader(stdout).ReadBytes('\n')
+		if err == nil {
+			err = json.Unmarshal(line, &m.ready)
+		}
+		announced <- err
+		_, _ = io.Copy(io.Discard, stdout)
+	}()
+	select {
+	case err := <-announced:
+		if err != nil || len(m.ready.Nodes) == 0 {
+			<-m.process.Gone()
+			m.t.Fatalf("millrace did not announce itself: %v (%v); its log:\n%s", err, m.process.exit(), tail(m.logPath, 40))
+		}
+	case <-time.After(readyWithin):
+		m.process.signal(syscall.SIGQUIT)
+		m.t.Fatalf("millrace was not ready within %v; its log:\n%s", readyWithin, tail(m.logPath, 80))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := awaitListening(ctx, m.kafka, m.process.Gone()); err != nil {
+		m.t.Fatalf("millrace: %v; its log:\n%s", err, tail(m.logPath, 40))
+	}
+}
+
+func (m *Millrace) arguments() []string {
+	args := []string{"dev", "--kafka-addr", m.kafka, "--http-addr", m.http, "--format", "json"}
+	if m.config.Ephemeral {
+		args = append(args, "--ephemeral")
+	} else {
+		args = append(args, "--data-dir", m.config.DataDir)
+	}
+	keys := make([]string, 0, len(m.config.Settings))
+	for key := range m.config.Settings {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	for _, key := range keys {
+		args = append(args, "--set", key+"="+m.config.Settings[key])
+	}
+	return append(args, m.config.Arguments...)
+}
+
+// Name says which server this is, for messages.
+func (m *Millrace) Name() string { return "millrace" }
+
+// Address is the Kafka listener, HOST:PORT.
+func (m *Millrace) Address() string { return m.kafka }
+
+// HTTPAddress is the listener of /metrics and /healthz, HOST:PORT.
+func (m *Millrace) HTTPAddress() string { return m.http }
+
+// DataDir is where the node keeps its data.
+func (m *Millrace) DataDir() string { return m.config.DataDir }
+
+// Binary is the path of the program that runs.
+func (m *Millrace) Binary() string { return m.binary }
+
+// PID is the id of the running process.
+func (m *Millrace) PID() int { return m.process.PID() }
+
+// Gone is closed once the running process has ended.
+func (m *Millrace) Gone() <-chan struct{} { return m.process.Gone() }
+
+// Ready is what the node announced at its last start.
+func (m *Millrace) Ready() Ready { return m.ready }
+
+// Stop sends SIGTERM and waits for a clean end; a node that already ended is left alone.
+func (m *Millrace) Stop() {
+	m.t.Helper()
+	select {
+	case <-m.process.Gone():
+		return
+	default:
+	}
+	m.process.terminate(30 * time.Second)
+	if err := m.process.exit(); err != nil {
+		m.t.Errorf("millrace ended with %v after SIGTERM; the end of its log:\n%s", err, tail(m.logPath, 40))
+	}
+}
+
+// Kill sends SIGKILL and waits for the end.
+func (m *Millrace) Kill() { m.process.kill() }
+
+// Log returns what all runs of this node have logged so far.
+func (m *Millrace) Log() string {
+	text, err := os.ReadFile(m.logPath)
+	if err != nil {
+		m.t.Errorf("read log: %v", err)
+	}
+	return string(text)
+}
+
+// Metrics returns the text of /metrics.
+func (m *Millrace) Metrics() string {
+	m.t.Helper()
+	response, err := http.Get("http://" + m.http + "/metrics")
+	if err != nil {
+		m.t.Fatalf("read metrics: %v", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		m.t.Fatalf("read metrics: status %s, %v", response.Status, err)
+	}
+	return string(text)
+}
+
+// judge fails the test for every fault in the log, naming the first few.
+func (m *Millrace) judge() {
+	f, err := os.Open(m.logPath)
+	if err != nil {
+		return // the node never started, which has failed the test already
+	}
+	defer f.Close()
+	faults, err := judgeLog(f, m.config.Allowed)
+	if err != nil {
+		m.t.Errorf("read log: %v", err)
+	}
+	for i, fault := range faults {
+		if i == 5 {
+			m.t.Errorf("and %d more faults in the log of millrace", len(faults)-i)
+			break
+		}
+		m.t.Errorf("%s in the log of millrace: %s", fault.kind, fault.line)
+	}
+	if m.t.Failed() {
+		m.t.Logf("the end of the log of millrace:\n%s", tail(m.logPath, 30))
+	}
+}
