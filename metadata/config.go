@@ -1,0 +1,36 @@
+package metadata
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config says what a Node needs. Fixed after Open.
+type Config struct {
+	Directory  string // holds the node's copy of the metadata log; made if it is not there
+	NodeID     int32
+	ClusterID  string            // "": the one in the directory, or a new one at the first start
+	Static     map[string]string // broker settings of the node's own configuration, by Kafka's names
+	InMemory   bool              // keep everything in memory, nothing outlives Close (Directory is not used)
+	Clock      func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Validate reports every fault of the configuration at once.
+func (c *Config) Validate() error {
+	var faults []error
+	if c.NodeID < 0 {
+		faults = append(faults, errors.New("metadata: NodeID must not be negative"))
+	}
+	if c.Directory == "" && !c.InMemory {
+		faults = append(faults, errors.New("metadata: Directory must name a directory"))
+	}
+	if c.Clock == nil || c.Logger == nil || c.Registerer == nil {
+		faults = append(faults, errors.New("metadata: Clock, Logger and Registerer must be given"))
+	}
+	return errors.Join(faults...)
+}

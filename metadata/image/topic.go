@@ -1,0 +1,60 @@
+package image
+
+import "iter"
+
+// Topic is one topic with its partitions. It is immutable: a change makes a new Topic that shares what stayed the same.
+type Topic struct {
+	ID       TopicID
+	Tenant   string
+	Name     string
+	Internal bool
+	Config   map[string]string // overrides by Kafka's names; must not be changed
+
+	partitions partitions
+}
+
+// NewTopic makes a topic with its partitions, numbered from 0.
+func NewTopic(id TopicID, tenant, name string, internal bool, config map[string]string, parts []*Partition) *Topic {
+	t := &Topic{ID: id, Tenant: tenant, Name: name, Internal: internal, Config: config}
+	t.partitions = t.partitions.with(parts)
+	return t
+}
+
+// Partition is the replicated state of one partition. It is immutable once it is part of an image.
+type Partition struct {
+	Replicas         []int32
+	ISR              []int32
+	ELR              []int32 // eligible leader replicas (KIP-966)
+	LastKnownELR     []int32
+	AddingReplicas   []int32
+	RemovingReplicas []int32
+	Directories      [][16]byte // parallel to Replicas; empty: not assigned
+	Leader           int32      // -1: none
+	LeaderEpoch      int32      // grows with each change of the leader, and with each restart of it
+	PartitionEpoch   int32      // grows with each change of this partition
+}
+
+// PartitionCount returns how many partitions the topic has.
+func (t *Topic) PartitionCount() int { return t.partitions.count }
+
+// Partition returns the partition, nil when there is none of that number.
+func (t *Topic) Partition(i int32) *Partition { return t.partitions.at(i) }
+
+// Partitions walks the partitions in order.
+func (t *Topic) Partitions() iter.Seq2[int32, *Partition] {
+	return func(yield func(int32, *Partition) bool) {
+		for i := range t.partitions.count {
+			if !yield(int32(i), t.partitions.at(int32(i))) {
+				return
+			}
+		}
+	}
+}
+
+// ReplicationFactor returns the number of replicas of partition 0, as Kafka shows it for the topic.
+func (t *Topic) ReplicationFactor() int16 {
+	if p := t.Partition(0); p != nil {
+		return int16(len(p.Replicas))
+	}
+	return 0
+}
