@@ -1,0 +1,47 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+var (
+	// ErrOffsetOutOfRange is below the log start offset or above the log end offset.
+	ErrOffsetOutOfRange = kerr.OffsetOutOfRange
+	// ErrNoSpace refuses an append on a full disk. The log is as it was before; a later append may succeed.
+	ErrNoSpace = fmt.Errorf("no space left in the log directory: %w", kerr.KafkaStorageError)
+	// ErrClosed is returned by a log after Close of its Dir, or Remove.
+	ErrClosed = fmt.Errorf("log is closed: %w", kerr.KafkaStorageError)
+	// ErrOtherTopicID says that the directory on disk belongs to another topic of the same name.
+	ErrOtherTopicID = errors.New("directory belongs to another topic of the same name")
+)
+
+// CorruptError is a place on disk whose bytes are not what was written, below the recovery point. The partition is
+// offline until somebody looks at it. It is a kerr.KafkaStorageError for the wire.
+type CorruptError struct {
+	File   string
+	Offset int64 // position in the file, in bytes
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s is corrupt at byte %d: %s", e.File, e.Offset, e.Reason)
+}
+
+// Unwrap gives the error that clients are told.
+func (e *CorruptError) Unwrap() error { return kerr.KafkaStorageError }
+
+// OfflineError says why a log directory went offline. It is a kerr.KafkaStorageError for the wire.
+type OfflineError struct {
+	Dir   string
+	Cause error
+}
+
+func (e *OfflineError) Error() string {
+	return fmt.Sprintf("log directory %s is offline: %v", e.Dir, e.Cause)
+}
+
+// Unwrap gives the error that clients are told, and the cause.
+func (e *OfflineError) Unwrap() []error { return []error{kerr.KafkaStorageError, e.Cause} }
