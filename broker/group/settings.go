@@ -1,0 +1,32 @@
+package group
+
+// Settings are Kafka's group settings, resolved by the caller from broker configuration. They are read anew for every
+// request, so that a dynamic change counts at once.
+type Settings struct {
+	MinSessionTimeoutMillis     int32 // group.min.session.timeout.ms
+	MaxSessionTimeoutMillis     int32 // group.max.session.timeout.ms
+	MaxSize                     int32 // group.max.size
+	InitialRebalanceDelayMillis int32 // group.initial.rebalance.delay.ms
+	OffsetMetadataMaxBytes      int32 // offset.metadata.max.bytes
+	OffsetsRetentionMillis      int64 // offsets.retention.minutes
+	OffsetsRetentionCheckMillis int64 // offsets.retention.check.interval.ms
+	NewMemberJoinTimeoutMillis  int32 // group coordinator's bound on how long a new member's first join holds without a session: 5 minutes
+	OffsetCommitTimeoutMillis   int32 // offsets.commit.timeout.ms
+	MaxBatchBytes               int32 // max.message.bytes of the offsets topic
+}
+
+// DefaultSettings are Kafka's defaults.
+func DefaultSettings() Settings {
+	return Settings{
+		MinSessionTimeoutMillis:     6000,
+		MaxSessionTimeoutMillis:     1800000,
+		MaxSize:                     1<<31 - 1,
+		InitialRebalanceDelayMillis: 3000,
+		OffsetMetadataMaxBytes:      4096,
+		OffsetsRetentionMillis:      7 * 24 * 3600 * 1000,
+		OffsetsRetentionCheckMillis: 600000,
+		NewMemberJoinTimeoutMillis:  5 * 60 * 1000,
+		OffsetCommitTimeoutMillis:   5000,
+		MaxBatchBytes:               1048588,
+	}
+}
