@@ -15,6 +15,8 @@ type Request struct {
 	CorrelationID int32
 	ClientID      string // "" also where the client sent null
 	Body          []byte // the frame after the header
+	SizeBytes     int    // of the frame, header included
+	Flexible      bool   // the request, and so its answer, has tagged fields
 }
 
 // Peer is what a handler may know of the connection that a request came from. Its fields are fixed once the connection

@@ -1,0 +1,198 @@
+package replica
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/metadata/config"
+	"github.com/millrace-io/millrace/metadata/image"
+)
+
+// Config says what a Manager needs to know. Fixed after New.
+type Config struct {
+	NodeID   int32
+	Dirs     []*log.Dir
+	Settings *config.Resolver
+	// MissingDirs says that a configured log directory could not be opened. A partition that existed before the start
+	// and is in none of Dirs is then offline, rather than started anew without its records.
+	MissingDirs bool
+
+	RetentionCheckInterval time.Duration // log.retention.check.interval.ms; default 5 min
+	OpenConcurrency        int           // logs opened at a time when the first image arrives; default 8
+
+	Clock      func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // optional
+}
+
+// Validate reports every fault of the configuration at once.
+func (c *Config) Validate() error {
+	var faults []error
+	if c.NodeID < 0 {
+		faults = append(faults, errors.New("NodeID must not be negative"))
+	}
+	if len(c.Dirs) == 0 {
+		faults = append(faults, errors.New("there is no log directory"))
+	}
+	if c.Settings == nil || c.Clock == nil || c.Logger == nil {
+		faults = append(faults, errors.New("Settings, Clock and Logger must be set"))
+	}
+	return errors.Join(faults...)
+}
+
+// Manager knows every topic and the partitions of this broker.
+type Manager struct {
+	cfg     Config
+	metrics *metrics
+	ended   chan struct{}
+	group   sync.WaitGroup
+
+	mu          sync.RWMutex
+	byID        map[image.TopicID]*Topic     // guarded by mu
+	byName      map[string]map[string]*Topic // guarded by mu: tenant, name
+	dirLoad     map[*log.Dir]int             // guarded by mu: partitions by directory
+	onDisk      map[diskKey]*log.Dir         // guarded by mu: found at start and not yet claimed
+	initialized bool                         // guarded by mu: the first delta was applied
+	image       *image.Image                 // guarded by mu: of the last delta
+	defaults    *Settings                    // guarded by mu: of topics without overrides; nil: to be resolved
+}
+
+type diskKey struct {
+	id        log.TopicID
+	partition int32
+}
+
+// New makes a manager of the partitions in its directories; Apply tells it which of them exist. Close ends it.
+func New(cfg Config) (*Manager, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.RetentionCheckInterval <= 0 {
+		cfg.RetentionCheckInterval = 5 * time.Minute
+	}
+	if cfg.OpenConcurrency <= 0 {
+		cfg.OpenConcurrency = 8
+	}
+	m := &Manager{
+		cfg: cfg, ended: make(chan struct{}), byID: map[image.TopicID]*Topic{}, byName: map[string]map[string]*Topic{},
+		dirLoad: map[*log.Dir]int{}, onDisk: map[diskKey]*log.Dir{}, image: image.Empty(),
+	}
+	for _, dir := range cfg.Dirs {
+		m.dirLoad[dir] = 0
+		for _, tp := range dir.Partitions() {
+			m.onDisk[diskKey{tp.TopicID, tp.Partition}] = dir
+		}
+	}
+	m.metrics = newMetrics(cfg.Registerer, m)
+	for _, dir := range cfg.Dirs {
+		m.group.Go(func() { m.watchDir(dir) })
+	}
+	m.group.Go(m.sweep)
+	return m, nil
+}
+
+// Close ends the manager's goroutines and wakes everybody who waits. The directories are closed by their owner.
+func (m *Manager) Close() {
+	close(m.ended)
+	m.group.Wait()
+	for _, t := range m.allTopics() {
+		for _, p := range *t.partitions.Load() {
+			if p != nil {
+				p.leadership.Store(nil)
+				p.wakeAll()
+			}
+		}
+	}
+}
+
+// TopicByID returns the topic, nil when there is none.
+func (m *Manager) TopicByID(id image.TopicID) *Topic {
+	m.mu.RLock()
+	t := m.byID[id]
+	m.mu.RUnlock()
+	return t
+}
+
+// TopicByName returns the topic, nil when there is none. The name is bytes because that is what requests hold.
+func (m *Manager) TopicByName(tenant string, name []byte) *Topic {
+	m.mu.RLock()
+	t := m.byName[tenant][string(name)]
+	m.mu.RUnlock()
+	return t
+}
+
+// Partition finds a partition by its topic's id.
+func (m *Manager) Partition(id image.TopicID, number int32) (*Partition, *kerr.Error) {
+	t := m.TopicByID(id)
+	if t == nil {
+		return nil, kerr.UnknownTopicID
+	}
+	return m.Find(t, number)
+}
+
+// ByName finds a partition by its topic's name.
+func (m *Manager) ByName(tenant, topic string, number int32) (*Partition, *kerr.Error) {
+	m.mu.RLock()
+	t := m.byName[tenant][topic]
+	m.mu.RUnlock()
+	if t == nil {
+		return nil, kerr.UnknownTopicOrPartition
+	}
+	return m.Find(t, number)
+}
+
+// Find returns a partition of the topic that this broker leads and can use.
+func (m *Manager) Find(t *Topic, number int32) (*Partition, *kerr.Error) {
+	p := t.Partition(number)
+	if p == nil {
+		if number >= 0 && int(number) < t.PartitionCount() {
+			return nil, kerr.NotLeaderForPartition
+		}
+		return nil, kerr.UnknownTopicOrPartition
+	}
+	if err := p.Err(); err != nil {
+		return nil, asKafka(err)
+	}
+	return p, nil
+}
+
+// asKafka returns the protocol's error in err.
+func asKafka(err error) *kerr.Error {
+	var known *kerr.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return kerr.UnknownServerError
+}
+
+func (m *Manager) allTopics() []*Topic {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make([]*Topic, 0, len(m.byID))
+	for _, t := range m.byID {
+		all = append(all, t)
+	}
+	return all
+}
+
+// Partitions returns the partitions that have a replica on this broker, in no particular order.
+func (m *Manager) Partitions() []*Partition {
+	var all []*Partition
+	for _, t := range m.allTopics() {
+		for _, p := range *t.partitions.Load() {
+			if p != nil {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// Dirs returns the log directories.
+func (m *Manager) Dirs() []*log.Dir { return m.cfg.Dirs }

@@ -1,0 +1,78 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace-io/millrace/broker/log"
+)
+
+var errNoDirectory = fmt.Errorf("no log directory of this broker works: %w", kerr.KafkaStorageError)
+
+func (p *Partition) openForWrite() (*log.Log, error) {
+	if l := p.log.Load(); l != nil {
+		return l, nil
+	}
+	return p.open(true)
+}
+
+// open returns the log, opening it when it is on disk. With create it also makes one that is not; otherwise the log of a
+// partition never written to is nil.
+func (p *Partition) open(create bool) (*log.Log, error) {
+	if l := p.log.Load(); l != nil {
+		return l, nil
+	}
+	p.opening.Lock()
+	defer p.opening.Unlock()
+	if l := p.log.Load(); l != nil {
+		return l, nil
+	}
+	if p.leadership.Load() == nil {
+		return nil, kerr.UnknownTopicOrPartition
+	}
+	if p.dir == nil {
+		if !create {
+			return nil, nil
+		}
+		if p.dir = p.manager.chooseDir(); p.dir == nil {
+			return nil, errNoDirectory
+		}
+	}
+	l, err := p.dir.Open(p.logName(), p.Topic.Settings().Log, log.Hooks{Flushed: p.flushed})
+	if err != nil {
+		err = fmt.Errorf("open partition %s-%d: %w", p.Topic.Name, p.Number, err)
+		if !errors.Is(err, log.ErrNoSpace) {
+			p.takeOffline(storageError(err))
+		}
+		return nil, storageError(err)
+	}
+	p.log.Store(l)
+	p.becomeLeader(l)
+	return l, nil
+}
+
+// becomeLeader commits what the log holds: the only in-sync replica is this one.
+func (p *Partition) becomeLeader(l *log.Log) {
+	if p.Topic.Settings().AckFromMemory {
+		p.advance(l, l.LogEndOffset())
+		return
+	}
+	p.advance(l, l.FlushedOffset())
+	if l.FlushedOffset() < l.LogEndOffset() {
+		l.RequestFlush()
+	}
+}
+
+func (p *Partition) logName() log.TopicPartition {
+	return log.TopicPartition{TopicID: log.TopicID(p.Topic.ID), Topic: p.Topic.directoryName(), Partition: p.Number}
+}
+
+// storageError makes sure that clients are told KAFKA_STORAGE_ERROR whatever the cause.
+func storageError(err error) error {
+	if errors.Is(err, kerr.KafkaStorageError) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", kerr.KafkaStorageError, err)
+}

@@ -1,0 +1,81 @@
+package replica
+
+import (
+	"time"
+
+	"github.com/millrace-io/millrace/broker/log"
+)
+
+// sweep applies retention to all partitions, one after the other.
+func (m *Manager) sweep() {
+	ticker := time.NewTicker(m.cfg.RetentionCheckInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-m.ended:
+			return
+		case <-ticker.C:
+			m.applyRetention()
+		}
+	}
+}
+
+func (m *Manager) applyRetention() {
+	for _, p := range m.Partitions() {
+		l := p.log.Load()
+		if l == nil || p.Err() != nil {
+			continue
+		}
+		segments, bytes, err := l.ApplyRetention(p.HighWatermark())
+		if err != nil {
+			_ = p.failed(err)
+			m.cfg.Logger.Error("retention failed", "topic", p.Topic.Name, "partition", p.Number, "error", err)
+			continue
+		}
+		if segments > 0 {
+			m.cfg.Logger.Info("segments deleted by retention", "topic", p.Topic.Name, "partition", p.Number, "segments", segments, "bytes", bytes)
+		}
+		select {
+		case <-m.ended:
+			return
+		default:
+		}
+	}
+}
+
+// watchDir takes the partitions of a directory offline when it fails; those of other directories go on.
+func (m *Manager) watchDir(dir *log.Dir) {
+	select {
+	case <-m.ended:
+		return
+	case <-dir.Failed():
+	}
+	m.cfg.Logger.Error("log directory offline", "path", dir.Path(), "error", dir.Err())
+	for _, p := range m.Partitions() {
+		if l := p.log.Load(); l != nil && l.Dir() == dir {
+			p.takeOffline(storageError(dir.Err()))
+		}
+	}
+}
+
+// chooseDir returns the working directory with the fewest partitions and counts one more there; nil when none works.
+func (m *Manager) chooseDir() *log.Dir {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var best *log.Dir
+	for _, dir := range m.cfg.Dirs {
+		if dir.Err() == nil && (best == nil || m.dirLoad[dir] < m.dirLoad[best]) {
+			best = dir
+		}
+	}
+	if best != nil {
+		m.dirLoad[best]++
+	}
+	return best
+}
+
+func (m *Manager) unload(dir *log.Dir) {
+	m.mu.Lock()
+	m.dirLoad[dir]--
+	m.mu.Unlock()
+}

@@ -1,0 +1,171 @@
+package server
+
+import (
+	"encoding/binary"
+	"net"
+
+	"github.com/millrace-io/millrace/broker/log"
+)
+
+const (
+	// Slices up to this size are copied beside the answer: cheaper than a vector entry or a system call of their own.
+	copiedSliceBytes = 4 << 10
+	// Slices of files up to this size are read into the answer; larger ones go by sendfile.
+	copiedFileBytes = 32 << 10
+)
+
+// Writer gathers the answers of a connection and writes many at once. Owned by the connection's goroutine.
+//
+// An answer is: Begin, appending to Buf and Slice in any order, End.
+type Writer struct {
+	// Buf holds the bytes of answers. Between Begin and End handlers append to it and store the result back.
+	Buf []byte
+
+	conn    *connection
+	pieces  []piece
+	begin   int // where in Buf the answer under way begins
+	outside int // bytes of slices in the answer under way
+	pending int // bytes of slices in all answers not yet written
+	vectors net.Buffers
+	sender  fileSender
+}
+
+// piece is a slice of a log that goes out after Buf[:at].
+type piece struct {
+	at    int
+	slice log.Slice
+}
+
+// Begin starts the answer to a request. flexible says whether the response header has tagged fields.
+func (w *Writer) Begin(correlationID int32, flexible bool) {
+	w.begin, w.outside = len(w.Buf), 0
+	w.Buf = append(w.Buf, 0, 0, 0, 0)
+	w.Buf = binary.BigEndian.AppendUint32(w.Buf, uint32(correlationID))
+	if flexible {
+		w.Buf = append(w.Buf, 0)
+	}
+}
+
+// Slice adds a slice of a log to the answer under way and takes over its release.
+func (w *Writer) Slice(s log.Slice) error {
+	size := s.SizeBytes
+	if s.Bytes != nil && size <= copiedSliceBytes {
+		w.Buf = append(w.Buf, s.Bytes...)
+		s.Release()
+		return nil
+	}
+	if s.Bytes == nil && (size <= copiedFileBytes || !w.sender.usable()) {
+		return w.readSlice(s)
+	}
+	w.pieces = append(w.pieces, piece{at: len(w.Buf), slice: s})
+	w.outside += size
+	w.pending += size
+	return nil
+}
+
+func (w *Writer) readSlice(s log.Slice) error {
+	defer s.Release()
+	at := len(w.Buf)
+	w.Buf = append(w.Buf, make([]byte, s.SizeBytes)...)
+	_, err := s.File.ReadAt(w.Buf[at:], s.Position)
+	return err
+}
+
+// End completes the answer under way.
+func (w *Writer) End() {
+	binary.BigEndian.PutUint32(w.Buf[w.begin:], uint32(len(w.Buf)-w.begin-4+w.outside))
+	w.outside = 0
+}
+
+// Mark returns a point to which Rewind can take back what follows it. No Slice may lie between the two.
+func (w *Writer) Mark() int { return len(w.Buf) }
+
+// Rewind takes back everything since Mark.
+func (w *Writer) Rewind(mark int) { w.Buf = w.Buf[:mark] }
+
+// Pending returns how many bytes wait to be written.
+func (w *Writer) Pending() int { return len(w.Buf) + w.pending }
+
+// Park is to be called before a handler waits for what other clients do: it writes the answers so far and lets go of the
+// read buffer if that holds nothing more, which ends the life of the request's Body.
+func (w *Writer) Park() error { return w.conn.park() }
+
+// Unpark ends what Park began.
+func (w *Writer) Unpark() { w.conn.parked.Store(false) }
+
+// Flush writes all complete answers to the socket.
+func (w *Writer) Flush() error {
+	if w.Pending() == 0 {
+		return nil
+	}
+	err := w.flush()
+	for i := range w.pieces {
+		w.pieces[i].slice.Release()
+		w.pieces[i] = piece{}
+	}
+	w.conn.server.metrics.bytesOut.Add(float64(w.Pending()))
+	w.pieces, w.Buf, w.pending = w.pieces[:0], w.Buf[:0], 0
+	return err
+}
+
+func (w *Writer) flush() error {
+	if len(w.pieces) == 0 {
+		_, err := w.conn.net.Write(w.Buf)
+		return err
+	}
+	at := 0
+	vectors := w.vectors[:0]
+	for i := range w.pieces {
+		p := &w.pieces[i]
+		if p.at > at {
+			vectors = append(vectors, w.Buf[at:p.at])
+			at = p.at
+		}
+		if p.slice.Bytes != nil {
+			vectors = append(vectors, p.slice.Bytes)
+			continue
+		}
+		var err error
+		if vectors, err = w.writeVectors(vectors); err != nil {
+			return err
+		}
+		if err := w.sender.send(p.slice.File, p.slice.Position, p.slice.SizeBytes); err != nil {
+			return err
+		}
+	}
+	if at < len(w.Buf) {
+		vectors = append(vectors, w.Buf[at:])
+	}
+	_, err := w.writeVectors(vectors)
+	return err
+}
+
+// writeVectors writes and returns an empty list with the same storage.
+func (w *Writer) writeVectors(vectors net.Buffers) (net.Buffers, error) {
+	if len(vectors) == 0 {
+		return vectors, nil
+	}
+	w.vectors = vectors // WriteTo moves the slice on: the field keeps it from being allocated
+	_, err := w.vectors.WriteTo(w.conn.net)
+	w.vectors = vectors[:0]
+	return w.vectors, err
+}
+
+// rest gives up the memory of a writer that has nothing to write.
+func (w *Writer) rest() {
+	if cap(w.Buf) > 0 && len(w.Buf) == 0 {
+		w.conn.server.slabs.put(w.Buf)
+		w.Buf = nil
+	}
+	if cap(w.pieces) > 64 {
+		w.pieces, w.vectors = nil, nil
+	}
+}
+
+// close releases what was never written.
+func (w *Writer) close() {
+	for i := range w.pieces {
+		w.pieces[i].slice.Release()
+	}
+	w.pieces, w.pending, w.Buf = nil, 0, nil
+}
