@@ -53,9 +53,9 @@ func newConfigPrintCommand() *cobra.Command {
 				rows = append(rows, settingRow{Key: name, Value: cfg.Static[name], Origin: cfg.origins[name]})
 			}
 			if all {
-				for _, name := range config.Broker().Names() {
-					if _, given := cfg.Static[name]; !given {
-						rows = append(rows, settingRow{Key: name, Value: config.Broker().Lookup(name).Default, Origin: "default"})
+				for d := range config.Broker().All() {
+					if _, given := cfg.Static[d.Name]; !given {
+						rows = append(rows, settingRow{Key: d.Name, Value: d.Default, Origin: "default"})
 					}
 				}
 			}
@@ -85,9 +85,8 @@ func newConfigKeysCommand() *cobra.Command {
 			for _, s := range nodeSettings() {
 				add(settingRow{Key: s.path, Value: s.value, Default: s.fallback, Help: s.help})
 			}
-			for _, name := range config.Broker().Names() {
-				d := config.Broker().Lookup(name)
-				add(settingRow{Key: name, Value: strings.ToLower(d.Type.String()), Default: d.Default, Help: d.Documentation})
+			for d := range config.Broker().All() {
+				add(settingRow{Key: d.Name, Value: strings.ToLower(d.Type.String()), Default: d.Default, Help: d.Documentation})
 			}
 			return printSettings(cmd, rows, []string{"KEY", "TYPE", "DEFAULT", "WHAT"}, func(r settingRow) []string { return []string{r.Key, r.Value, r.Default, r.Help} })
 		},
