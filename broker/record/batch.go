@@ -2,9 +2,7 @@ package record
 
 import (
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
-	"io"
 	"math"
 )
 
@@ -87,13 +85,25 @@ func (b Batch) SetPartitionLeaderEpoch(epoch int32) {
 }
 
 // SetLogAppendTime gives every record of the batch one timestamp and rewrites the CRC.
-func (b Batch) SetLogAppendTime(millis int64) {
-	if b.Attributes().TimestampType() == LogAppendTime && b.MaxTimestamp() == millis {
+func (b Batch) SetLogAppendTime(millis int64) { b.setMaxTimestamp(LogAppendTime, millis) }
+
+func (b Batch) setMaxTimestamp(t TimestampType, millis int64) {
+	attributes := b.Attributes()
+	if attributes.TimestampType() == t && b.MaxTimestamp() == millis {
 		return
 	}
-	binary.BigEndian.PutUint16(b[attributesAt:], uint16(b.Attributes())|timestampTypeBit)
+	b.setAttributes(attributes&^timestampTypeBit | Attributes(t)<<3)
 	binary.BigEndian.PutUint64(b[maxTimestampAt:], uint64(millis))
 	b.writeCRC()
+}
+
+func (b Batch) setAttributes(a Attributes) { binary.BigEndian.PutUint16(b[attributesAt:], uint16(a)) }
+
+// length is the header's word on the bytes behind the length field.
+func (b Batch) length() int32 { return int32(binary.BigEndian.Uint32(b[batchLengthAt:])) }
+
+func (b Batch) setLength() {
+	binary.BigEndian.PutUint32(b[batchLengthAt:], uint32(len(b)-logOverhead))
 }
 
 func (b Batch) writeCRC() { binary.BigEndian.PutUint32(b[crcAt:], b.computeCRC()) }
@@ -110,39 +120,6 @@ func (b Batch) computeCRC() uint32 { return crc32.Checksum(b[attributesAt:], cas
 
 // castagnoli returns the standard library's own table, which it makes once: there is nothing to keep here.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
-
-// CorruptError is a batch whose bytes are impossible: Kafka's CORRUPT_MESSAGE.
-type CorruptError struct{ Message string }
-
-func (e *CorruptError) Error() string { return e.Message }
-
-func corrupt(format string, args ...any) error {
-	return &CorruptError{Message: fmt.Sprintf(format, args...)}
-}
-
-// Split cuts the first batch off p. It is io.EOF when p is empty, io.ErrUnexpectedEOF when p ends inside the batch,
-// a *CorruptError when the length or the magic byte is impossible. It does not check the CRC.
-func Split(p []byte) (b Batch, rest []byte, err error) {
-	if len(p) == 0 {
-		return nil, nil, io.EOF
-	}
-	if len(p) <= magicAt {
-		return nil, p, io.ErrUnexpectedEOF
-	}
-	length := int32(binary.BigEndian.Uint32(p[batchLengthAt:]))
-	if magic := int8(p[magicAt]); magic != magicV2 {
-		return nil, p, corrupt("Invalid magic found in record: %d", magic)
-	}
-	if length < HeaderSize-logOverhead {
-		return nil, p, corrupt("Record batch is corrupt (the size %d is smaller than the minimum allowed overhead %d)",
-			int64(length)+logOverhead, HeaderSize)
-	}
-	size := int64(length) + logOverhead
-	if size > int64(len(p)) {
-		return nil, p, io.ErrUnexpectedEOF
-	}
-	return Batch(p[:size:size]), p[size:], nil
-}
 
 // IncrementSequence adds increment to a producer's sequence, which wraps from 2^31-1 to 0.
 func IncrementSequence(sequence, increment int32) int32 {

@@ -1,0 +1,89 @@
+package record
+
+import "iter"
+
+// DefaultMaxDecompressedBytes bounds what one batch may unpack to where the caller sets no bound. Kafka has none.
+const DefaultMaxDecompressedBytes = 128 << 20
+
+// Decompressor is how Records unpacks a batch. The zero value works; Codecs saves it from making decoders anew.
+// It has no state of its own: goroutines may share one.
+type Decompressor struct {
+	Codecs   *Codecs // nil: none are kept
+	MaxBytes int     // of one unpacked batch; 0 is DefaultMaxDecompressedBytes
+}
+
+// Records yields the records in order. The first error ends the iteration: *CorruptError says what is wrong with the
+// bytes. Key, Value and Headers of a record point into the batch or into scratch that is used again: they are valid
+// until the next step. d may be nil.
+func (b Batch) Records(d *Decompressor) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		if d == nil {
+			d = &Decompressor{}
+		}
+		payload, release, err := d.unpack(b)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		defer release()
+		b.iterate(payload, yield)
+	}
+}
+
+func (b Batch) iterate(payload []byte, yield func(Record, error) bool) {
+	var f fields
+	var headers []Header
+	base, count := b.BaseTimestamp(), b.Count()
+	logAppendTime := b.Attributes().TimestampType() == LogAppendTime
+	if count < 0 {
+		yield(Record{}, invalid("Found invalid record count %d in magic v%d batch", count, b.Magic()))
+		return
+	}
+	for range count {
+		n, err := f.parse(payload)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		payload = payload[n:]
+		headers = f.decodeHeaders(headers[:0])
+		r := Record{Attributes: f.attributes, TimestampMillis: base + f.timestampDelta, OffsetDelta: f.offsetDelta,
+			Key: f.key, Value: f.value, Headers: headers}
+		if logAppendTime {
+			r.TimestampMillis = b.MaxTimestamp()
+		}
+		if !yield(r, nil) {
+			return
+		}
+	}
+	if len(payload) != 0 {
+		yield(Record{}, errRemaining())
+	}
+}
+
+// unpack returns the records of b uncompressed, until release is called.
+func (d *Decompressor) unpack(b Batch) (payload []byte, release func(), err error) {
+	if len(b) < HeaderSize {
+		return nil, nil, corrupt("Record batch is corrupt (the size %d is smaller than the minimum allowed overhead %d)",
+			len(b), HeaderSize)
+	}
+	codec := b.Attributes().Codec()
+	if codec == None {
+		return b.Payload(), func() {}, nil
+	}
+	limit := d.MaxBytes
+	if limit == 0 {
+		limit = DefaultMaxDecompressedBytes
+	}
+	scratch := d.Codecs.takeBuffer()
+	payload, err = d.Codecs.Decompress(codec, (*scratch)[:0], b.Payload(), limit)
+	if err != nil {
+		d.Codecs.giveBuffer(scratch)
+		return nil, nil, err
+	}
+	return payload, func() { *scratch = payload; d.Codecs.giveBuffer(scratch) }, nil
+}
+
+func errRemaining() error {
+	return invalid("Incorrect declared batch size, records still remaining in file")
+}
