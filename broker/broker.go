@@ -1,0 +1,110 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/millrace-io/millrace/broker/api"
+	"github.com/millrace-io/millrace/broker/gateway"
+	"github.com/millrace-io/millrace/broker/group"
+	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/replica"
+	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/metadata"
+	"github.com/millrace-io/millrace/metadata/config"
+)
+
+// Broker is one node. Start and Close are each called once; the fields below are set by Start and fixed after it.
+type Broker struct {
+	cfg      Config
+	logger   *slog.Logger
+	clock    func() time.Time
+	registry *prometheus.Registry
+	settings *config.Resolver
+
+	kafkaListener, httpListener net.Listener
+	metadata                    *metadata.Node
+	dirs                        []*log.Dir
+	replicas                    *replica.Manager
+	groups                      *group.Service
+	kafka                       *server.Server
+	http                        *gateway.Server
+
+	background sync.WaitGroup // joined by Close
+	closing    chan struct{}  // closed when Close begins
+	fatal      chan error     // capacity 1: why the process must end
+}
+
+// New checks the configuration. Nothing is touched before Start.
+func New(cfg Config, logger *slog.Logger) (*Broker, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := config.CheckStatic(cfg.Static); err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &Broker{
+		cfg: cfg, logger: logger, clock: time.Now, registry: registry,
+		settings: config.NewResolver(cfg.NodeID, cfg.Static),
+		closing:  make(chan struct{}), fatal: make(chan error, 1),
+	}, nil
+}
+
+// KafkaAddress is where Kafka clients connect, with the port that was really taken. Valid after Start.
+func (b *Broker) KafkaAddress() string { return b.kafkaListener.Addr().String() }
+
+// HTTPAddress is where metrics and health are served. Valid after Start.
+func (b *Broker) HTTPAddress() string { return b.httpListener.Addr().String() }
+
+// services is what the API handlers work with.
+func (b *Broker) services() *api.Services {
+	return &api.Services{
+		NodeID: b.cfg.NodeID, Metadata: b.metadata, Replicas: b.replicas, Groups: b.groups, Settings: b.settings,
+		Clock: b.clock, Logger: b.logger,
+	}
+}
+
+// listen binds an address; the error says what to do about it.
+func listen(setting, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s: %s is taken by another process; stop that one or choose another address", setting, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: listen on %s: %w", setting, address, err)
+	}
+	return l, nil
+}
+
+// Wait returns when ctx ends (nil) or when the node can no longer do its work (the reason).
+func (b *Broker) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-b.fatal:
+		return err
+	}
+}
+
+// fail makes Wait return the error; the first one counts.
+func (b *Broker) fail(err error) {
+	select {
+	case b.fatal <- err:
+	default:
+	}
+}
+
+// oneLine keeps an error readable as one line of a log.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
