@@ -36,7 +36,7 @@ func startProcess(t testing.TB, name string, cmd *exec.Cmd, logPath string) *Pro
 		cmd.Stdout = logFile
 	}
 	cmd.Stderr = logFile
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = ownGroup()
 	if err := cmd.Start(); err != nil {
 		logFile.Close()
 		t.Fatalf("start %s: %v", name, err)
