@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+type clusterPartition struct {
+	Topic     string  `json:"topic"`
+	Partition int32   `json:"partition"`
+	Leader    int32   `json:"leader"`
+	Epoch     int32   `json:"leader_epoch"`
+	Replicas  []int32 `json:"replicas"`
+	ISR       []int32 `json:"isr"`
+	Offline   []int32 `json:"offline_replicas"`
+	Health    string  `json:"health"`
+}
+
+func newClusterPartitionsListCommand(s *session) *cobra.Command {
+	var unhealthy, internal bool
+	cmd := &cobra.Command{
+		Use:     "list [TOPIC...]",
+		Aliases: []string{"ls"},
+		Short:   "List partitions with leader, replicas and in-sync replicas",
+		Example: `  millrace cluster partitions list
+  millrace cluster partitions list --unhealthy --format json`,
+		ValidArgsFunction: s.completeTopics(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel, admin, err := s.admin(cmd)
+			if err != nil {
+				return err
+			}
+			defer cancel()
+			topics, missing, err := findTopics(ctx, admin, args, false, internal)
+			if err != nil {
+				return fmt.Errorf("list partitions: %w", err)
+			}
+			list := []clusterPartition{}
+			t := newTable("TOPIC", "PARTITION", "LEADER", "+EPOCH", "REPLICAS", "ISR", "+OFFLINE", "HEALTH")
+			for _, topic := range topics {
+				for _, d := range topic.Partitions.Sorted() {
+					p := clusterPartition{d.Topic, d.Partition, d.Leader, d.LeaderEpoch, orEmpty(d.Replicas), orEmpty(d.ISR), orEmpty(d.OfflineReplicas), partitionHealth(d.Leader, d.Replicas, d.ISR)}
+					if unhealthy && p.Health == "ok" {
+						continue
+					}
+					list = append(list, p)
+					t.row(p.Topic, p.Partition, p.Leader, p.Epoch, joinIDs(p.Replicas), joinIDs(p.ISR), joinIDs(p.Offline), p.Health)
+				}
+			}
+			if err := s.print(cmd, list, t); err != nil {
+				return err
+			}
+			return missing.err()
+		},
+	}
+	cmd.Flags().BoolVarP(&unhealthy, "unhealthy", "u", false, "only partitions without a leader or with too few in-sync replicas")
+	cmd.Flags().BoolVarP(&internal, "internal", "i", false, "internal topics, too")
+	return cmd
+}
+
+func partitionHealth(leader int32, replicas, isr []int32) string {
+	switch {
+	case leader < 0:
+		return "leaderless"
+	case len(isr) < len(replicas):
+		return "under-replicated"
+	}
+	return "ok"
+}
