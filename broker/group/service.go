@@ -5,12 +5,16 @@ import (
 	"iter"
 	"log/slog"
 	"time"
+	"unicode/utf16"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
 )
+
+// maxNameBytes bounds group ids, member ids and the like: records hold their length in 15 bits.
+const maxNameBytes = 16384
 
 // Config is what the group coordinator is made of.
 type Config struct {
@@ -23,8 +27,12 @@ type Config struct {
 }
 
 // Service is the group coordinator of one broker. Its methods named after Kafka APIs block until the answer is ready,
-// which for JoinGroup may take the rebalance timeout; they return nil only when ctx ended first.
-type Service struct{}
+// which for JoinGroup may take the rebalance timeout; they also end with ctx, and then the answer means nothing.
+type Service struct {
+	cfg     Config
+	runtime *coordinator.Runtime
+	metrics *metrics
+}
 
 // Caller is who sent a request.
 type Caller struct {
@@ -41,28 +49,97 @@ type CommittedOffset struct {
 }
 
 // New makes the coordinator. It holds nothing until OnElection.
-func New(cfg Config) *Service { panic("BUG: not yet") }
+func New(cfg Config) *Service {
+	if cfg.Settings == nil {
+		cfg.Settings = DefaultSettings
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{cfg: cfg}
+	s.runtime = coordinator.New(coordinator.Config{
+		Name:          "__consumer_offsets",
+		Log:           cfg.Log,
+		NewShard:      func(int32) coordinator.Shard { return &countedShard{shard: newShard(cfg.Settings), metrics: s.metrics} },
+		MaxBatchBytes: func() int { return int(cfg.Settings().MaxBatchBytes) },
+		WriteTimeout:  func() time.Duration { return millis(cfg.Settings().OffsetCommitTimeoutMillis) },
+		Clock:         cfg.Clock,
+		Logger:        cfg.Logger,
+	})
+	s.metrics = newMetrics(cfg.Registerer, func() float64 {
+		_, loaded := s.runtime.Partitions()
+		return float64(loaded)
+	})
+	return s
+}
 
-// Close ends every shard; requests that wait are answered NOT_COORDINATOR.
-func (s *Service) Close() { panic("BUG: not yet") }
+// Close ends every shard; requests that wait are answered NOT_COORDINATOR. The log must outlive it.
+func (s *Service) Close() { s.runtime.Close() }
 
 // OnElection says that this broker leads the partition of __consumer_offsets since leaderEpoch: its groups are loaded.
-func (s *Service) OnElection(partition, leaderEpoch int32) { panic("BUG: not yet") }
+// It returns at once.
+func (s *Service) OnElection(partition, leaderEpoch int32) {
+	s.runtime.OnElection(partition, leaderEpoch)
+}
 
 // OnResignation says that this broker no longer leads the partition.
-func (s *Service) OnResignation(partition int32) { panic("BUG: not yet") }
+func (s *Service) OnResignation(partition int32) { s.runtime.OnResignation(partition) }
 
-// OnTopicDeleted drops every group's offsets of the topic.
-func (s *Service) OnTopicDeleted(tenant, topic string) { panic("BUG: not yet") }
+// OnTopicDeleted drops every group's offsets of the topic. It returns at once.
+func (s *Service) OnTopicDeleted(tenant, topic string) { s.runtime.Tell(topicDeleted{tenant, topic}) }
 
-// PartitionFor is the partition of __consumer_offsets that holds the group; -1 while the topic does not exist.
-func (s *Service) PartitionFor(tenant, groupID string) int32 { panic("BUG: not yet") }
+// PartitionFor is the partition of __consumer_offsets that holds the group; -1 while the topic does not exist. The rule
+// is Kafka's: the absolute value of Java's hash of the name, modulo the number of partitions.
+func (s *Service) PartitionFor(tenant, groupID string) int32 {
+	return s.partitionOf(groupKey{tenant, groupID})
+}
+
+func (s *Service) partitionOf(key groupKey) int32 {
+	n := s.cfg.PartitionCount()
+	if n <= 0 {
+		return -1
+	}
+	return javaHash(key.onDisk()) & 0x7fffffff % n
+}
+
+// javaHash is String.hashCode: over UTF-16 units, with 32-bit overflow.
+func javaHash(s string) int32 {
+	var h int32
+	for _, unit := range utf16.Encode([]rune(s)) {
+		h = 31*h + int32(unit)
+	}
+	return h
+}
 
 // CommittedOffsets yields the offsets of every group of the loaded partitions.
 func (s *Service) CommittedOffsets(ctx context.Context) iter.Seq[CommittedOffset] {
-	panic("BUG: not yet")
+	return func(yield func(CommittedOffset) bool) {
+		ids, _ := s.runtime.Partitions()
+		for _, id := range ids {
+			answer, err := s.runtime.Submit(ctx, id, committedRequest{})
+			if err != nil {
+				continue // it loads, or is lost: its groups are somebody else's to tell of
+			}
+			for _, o := range answer.([]CommittedOffset) {
+				if !yield(o) {
+					return
+				}
+			}
+		}
+	}
 }
 
-func (s *Service) JoinGroup(ctx context.Context, who Caller, r *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
-	panic("BUG: not yet")
+// ask steps the shard that holds the group.
+func (s *Service) ask(ctx context.Context, key groupKey, event any) (any, *kerr.Error) {
+	answer, err := s.runtime.Submit(ctx, s.partitionOf(key), event)
+	if err != nil {
+		return nil, coordinator.Refusal(err)
+	}
+	return answer, nil
 }
+
+// isMemberGroupID says whether members may use the id; offsets may be stored under the empty one, too.
+func isMemberGroupID(id string) bool { return id != "" && len(id) <= maxNameBytes }

@@ -10,8 +10,8 @@ type Settings struct {
 	OffsetMetadataMaxBytes      int32 // offset.metadata.max.bytes
 	OffsetsRetentionMillis      int64 // offsets.retention.minutes
 	OffsetsRetentionCheckMillis int64 // offsets.retention.check.interval.ms
-	NewMemberJoinTimeoutMillis  int32 // group coordinator's bound on how long a new member's first join holds without a session: 5 minutes
 	OffsetCommitTimeoutMillis   int32 // offsets.commit.timeout.ms
+	NewMemberJoinTimeoutMillis  int32 // how long the first JoinGroup of a member may wait; Kafka fixes it at 5 minutes
 	MaxBatchBytes               int32 // max.message.bytes of the offsets topic
 }
 
@@ -25,8 +25,8 @@ func DefaultSettings() Settings {
 		OffsetMetadataMaxBytes:      4096,
 		OffsetsRetentionMillis:      7 * 24 * 3600 * 1000,
 		OffsetsRetentionCheckMillis: 600000,
-		NewMemberJoinTimeoutMillis:  5 * 60 * 1000,
 		OffsetCommitTimeoutMillis:   5000,
+		NewMemberJoinTimeoutMillis:  5 * 60 * 1000,
 		MaxBatchBytes:               1048588,
 	}
 }

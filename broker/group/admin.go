@@ -1,0 +1,132 @@
+package group
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/coordinator"
+)
+
+// describeRequest asks for groups; version is of DescribeGroups.
+type describeRequest struct {
+	keys    []groupKey
+	version int16
+}
+
+// listRequest asks for the groups of a tenant in one of the states; no states are all. States are in lower case.
+type listRequest struct {
+	tenant string
+	states []string
+}
+
+// deleteGroupsRequest deletes groups.
+type deleteGroupsRequest struct{ keys []groupKey }
+
+// committedRequest asks for every committed offset.
+type committedRequest struct{}
+
+func notFound(id string) string { return fmt.Sprintf("Group %s not found.", id) }
+
+func (s *shard) describe(e describeRequest) []kmsg.DescribeGroupsResponseGroup {
+	described := make([]kmsg.DescribeGroupsResponseGroup, 0, len(e.keys))
+	for _, key := range e.keys {
+		d := kmsg.NewDescribeGroupsResponseGroup()
+		d.Group, d.State = key.id, dead
+		if g := s.lookup(key); g != nil {
+			s.describeGroup(g, &d)
+		} else if e.version >= 6 {
+			message := notFound(key.id)
+			d.ErrorCode, d.ErrorMessage = kerr.GroupIDNotFound.Code, &message
+		}
+		described = append(described, d)
+	}
+	return described
+}
+
+// describeGroup shows the members' metadata of a stable group only: before, there is no protocol to choose it by.
+func (s *shard) describeGroup(g *group, d *kmsg.DescribeGroupsResponseGroup) {
+	d.State = g.state.String()
+	if g.protocolType != nil {
+		d.ProtocolType = *g.protocolType
+	}
+	if g.state == stable && g.protocol != nil {
+		d.Protocol = *g.protocol
+	}
+	for _, m := range g.members {
+		x := kmsg.NewDescribeGroupsResponseGroupMember()
+		x.MemberID, x.InstanceID, x.ClientID, x.ClientHost, x.MemberAssignment = m.id, m.instanceID, m.clientID, m.clientHost, m.assignment
+		if g.state == stable {
+			x.ProtocolMetadata = m.metadata(d.Protocol)
+		}
+		d.Members = append(d.Members, x)
+	}
+}
+
+func (s *shard) list(e listRequest) []kmsg.ListGroupsResponseGroup {
+	var listed []kmsg.ListGroupsResponseGroup
+	for _, key := range s.sortedKeys() {
+		g := s.groups[key]
+		if key.tenant != e.tenant || len(e.states) > 0 && !slices.Contains(e.states, strings.ToLower(g.state.String())) {
+			continue
+		}
+		l := kmsg.NewListGroupsResponseGroup()
+		l.Group, l.GroupState, l.GroupType = key.id, g.state.String(), "Classic"
+		if g.protocolType != nil {
+			l.ProtocolType = *g.protocolType
+		}
+		listed = append(listed, l)
+	}
+	return listed
+}
+
+// deleteGroups writes the end of each group that has no members.
+func (s *shard) deleteGroups(e deleteGroupsRequest, ticket coordinator.Ticket, do *effects) {
+	do.Divisible = true
+	results := make([]kmsg.DeleteGroupsResponseGroup, 0, len(e.keys))
+	for _, key := range e.keys {
+		r := kmsg.NewDeleteGroupsResponseGroup()
+		r.Group = key.id
+		switch g := s.lookup(key); {
+		case g == nil:
+			message := notFound(key.id)
+			r.ErrorCode, r.ErrorMessage = kerr.GroupIDNotFound.Code, &message
+		case g.state != empty:
+			r.ErrorCode = kerr.NonEmptyGroup.Code
+		default:
+			for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
+				for _, partition := range slices.Sorted(maps.Keys(g.offsets[topic])) {
+					do.write(offsetTombstone(key, topic, partition))
+					s.figures.deleted++
+				}
+			}
+			do.write(groupTombstone(key))
+		}
+		results = append(results, r)
+	}
+	do.reply(ticket, results)
+}
+
+func (s *shard) committed() []CommittedOffset {
+	all := make([]CommittedOffset, 0, s.figures.offsets)
+	for key, g := range s.groups {
+		for topic, partitions := range g.offsets {
+			for partition, o := range partitions {
+				all = append(all, CommittedOffset{Tenant: key.tenant, Group: key.id, Topic: topic, Partition: partition, Offset: o.offset})
+			}
+		}
+	}
+	return all
+}
+
+// sortedKeys makes what a step does to several groups the same every time.
+func (s *shard) sortedKeys() []groupKey {
+	return slices.SortedFunc(maps.Keys(s.groups), func(a, b groupKey) int {
+		return cmp.Or(strings.Compare(a.tenant, b.tenant), strings.Compare(a.id, b.id))
+	})
+}

@@ -1,0 +1,44 @@
+package group
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/coordinator"
+)
+
+// heartbeatRequest is a Heartbeat.
+type heartbeatRequest struct {
+	key  groupKey
+	body *kmsg.HeartbeatRequest
+}
+
+// heartbeat keeps a session alive and says whether the member must join again. It never touches the log.
+func (s *shard) heartbeat(e heartbeatRequest, ticket coordinator.Ticket, now time.Time, do *effects) {
+	r := kmsg.NewPtrHeartbeatResponse()
+	if err := s.heartbeatError(e, now); err != nil {
+		r.ErrorCode = err.Code
+	}
+	do.replyNow(ticket, r)
+}
+
+func (s *shard) heartbeatError(e heartbeatRequest, now time.Time) *kerr.Error {
+	g := s.lookup(e.key)
+	if g == nil {
+		return kerr.UnknownMemberID
+	}
+	if err := g.validate(e.body.MemberID, e.body.InstanceID); err != nil {
+		return err
+	}
+	if e.body.Generation != g.generation {
+		return kerr.IllegalGeneration
+	}
+	m := g.byID[e.body.MemberID]
+	s.startSession(g, m, millis(m.sessionTimeoutMillis), now)
+	if g.state == preparingRebalance {
+		return kerr.RebalanceInProgress
+	}
+	return nil
+}

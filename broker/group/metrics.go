@@ -1,0 +1,72 @@
+package group
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of the group coordinator.
+type metrics struct {
+	groups      [stateCount]prometheus.Gauge
+	offsets     prometheus.Gauge
+	commits     prometheus.Counter
+	expirations prometheus.Counter
+	deletions   prometheus.Counter
+	rebalances  prometheus.Counter
+}
+
+func newMetrics(registerer prometheus.Registerer, loadedPartitions func() float64) *metrics {
+	const namespace, subsystem = "millrace", "group_coordinator"
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
+	}
+	groups := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: namespace, Subsystem: subsystem, Name: "groups", Help: "Groups whose coordinator is this broker, by state."}, []string{"state"})
+	m := &metrics{
+		offsets: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "committed_offsets", Help: "Committed offsets that this broker holds in memory."}),
+		commits:     counter("offset_commits_total", "Offsets committed, one for each partition."),
+		expirations: counter("offset_expirations_total", "Offsets that outlived their retention."),
+		deletions:   counter("offset_deletions_total", "Offsets deleted by request or with their topic."),
+		rebalances:  counter("completed_rebalances_total", "Generations whose members got their assignment."),
+	}
+	for st := empty; st < stateCount; st++ {
+		m.groups[st] = groups.WithLabelValues(st.String())
+	}
+	if registerer != nil {
+		registerer.MustRegister(groups, m.offsets, m.commits, m.expirations, m.deletions, m.rebalances,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Namespace: namespace, Subsystem: subsystem, Name: "loaded_partitions",
+				Help: "Partitions of the offsets topic that are led here and loaded."}, loadedPartitions))
+	}
+	return m
+}
+
+// countedShard publishes a shard's figures as they change.
+type countedShard struct {
+	*shard
+	metrics   *metrics
+	published figures
+}
+
+// Settled implements coordinator.Shard.
+func (c *countedShard) Settled() { c.publish(c.figures) }
+
+// Closed implements coordinator.Shard: what the shard held is no longer here.
+func (c *countedShard) Closed() {
+	last := c.figures
+	last.groups, last.offsets = [stateCount]int64{}, 0
+	c.publish(last)
+}
+
+func (c *countedShard) publish(now figures) {
+	was := c.published
+	for st := range now.groups {
+		c.metrics.groups[st].Add(float64(now.groups[st] - was.groups[st]))
+	}
+	c.metrics.offsets.Add(float64(now.offsets - was.offsets))
+	c.metrics.commits.Add(float64(now.commits - was.commits))
+	c.metrics.expirations.Add(float64(now.expired - was.expired))
+	c.metrics.deletions.Add(float64(now.deleted - was.deleted))
+	c.metrics.rebalances.Add(float64(now.rebalances - was.rebalances))
+	c.published = now
+}

@@ -1,0 +1,230 @@
+package group
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/millrace-io/millrace/broker/coordinator"
+)
+
+// Record types of __consumer_offsets: the first two bytes of a key. DESIGN.md has the layouts.
+const (
+	offsetCommitKeyV0 = 0
+	offsetCommitKeyV1 = 1
+	groupMetadataKey  = 2
+
+	offsetCommitValueVersion         = 3 // what is written; up to 4 is read
+	offsetCommitValueVersionExpiring = 1 // written for a commit with its own retention time (OffsetCommit v2-v4)
+	groupMetadataValueVersion        = 3
+	maxValueVersion                  = 4
+)
+
+// groupKey names a group in memory.
+type groupKey struct{ tenant, id string }
+
+// defaultTenant is security.DefaultTenant: this package builds on nothing above the floor.
+const defaultTenant = "default"
+
+// onDisk is the group's name in records and for the hash that chooses its partition. The default tenant's groups have
+// Kafka's own form. Others are prefixed with "\x00tenant\x00"; a default group that starts with "\x00" itself is
+// prefixed, too, so that no two groups share a name.
+func (k groupKey) onDisk() string {
+	if (k.tenant == defaultTenant || k.tenant == "") && !strings.HasPrefix(k.id, "\x00") {
+		return k.id
+	}
+	return "\x00" + k.tenant + "\x00" + k.id
+}
+
+func keyFromDisk(name string) groupKey {
+	if rest, ok := strings.CutPrefix(name, "\x00"); ok {
+		if tenant, id, ok := strings.Cut(rest, "\x00"); ok {
+			return groupKey{tenant, id}
+		}
+	}
+	return groupKey{defaultTenant, name}
+}
+
+// committedOffset is the value of an offset commit.
+type committedOffset struct {
+	offset       int64
+	leaderEpoch  int32 // -1: unknown
+	metadata     string
+	commitMillis int64
+	expireMillis int64 // -1: by the broker's retention
+}
+
+// storedGroup is the value of group metadata: the last generation that was completed.
+type storedGroup struct {
+	protocolType       string
+	generation         int32
+	protocol           *string // nil: none chosen
+	leader             *string
+	stateChangedMillis int64 // -1: unknown
+	members            []storedMember
+}
+
+type storedMember struct {
+	id                     string
+	instanceID             *string
+	clientID, clientHost   string
+	rebalanceTimeoutMillis int32
+	sessionTimeoutMillis   int32
+	subscription           []byte // metadata of the chosen protocol
+	assignment             []byte
+}
+
+// parsedKey is a key of one of the types we know; known is false for the others, which are skipped and kept.
+type parsedKey struct {
+	known     bool
+	isOffset  bool
+	group     groupKey
+	topic     string
+	partition int32
+}
+
+func parseKey(key []byte) (parsedKey, error) {
+	r := reader{rest: key}
+	k := parsedKey{known: true}
+	switch kind := r.int16(); {
+	case r.err != nil:
+	case kind == offsetCommitKeyV0 || kind == offsetCommitKeyV1:
+		k.isOffset = true
+		k.group, k.topic, k.partition = keyFromDisk(r.string()), r.string(), r.int32()
+	case kind == groupMetadataKey:
+		k.group = keyFromDisk(r.string())
+	default:
+		k.known = false
+	}
+	return k, r.done("key")
+}
+
+func versioned(value []byte, what string) (version int16, r *reader, err error) {
+	r = &reader{rest: value}
+	version = r.int16()
+	if r.err != nil {
+		return 0, nil, r.done(what)
+	}
+	if version < 0 || version > maxValueVersion {
+		return 0, nil, fmt.Errorf("%s: version %d is not known", what, version)
+	}
+	r.flexible = version >= 4
+	return version, r, nil
+}
+
+func parseOffset(value []byte) (committedOffset, error) {
+	const what = "OffsetCommitValue"
+	version, r, err := versioned(value, what)
+	if err != nil {
+		return committedOffset{}, err
+	}
+	o := committedOffset{leaderEpoch: -1, expireMillis: -1}
+	o.offset = r.int64()
+	if version >= 3 {
+		o.leaderEpoch = r.int32()
+	}
+	o.metadata = r.string()
+	o.commitMillis = r.int64()
+	if version == 1 {
+		o.expireMillis = r.int64()
+	}
+	r.tags()
+	return o, r.done(what)
+}
+
+func parseGroup(value []byte) (*storedGroup, error) {
+	const what = "GroupMetadataValue"
+	version, r, err := versioned(value, what)
+	if err != nil {
+		return nil, err
+	}
+	g := &storedGroup{stateChangedMillis: -1}
+	g.protocolType, g.generation, g.protocol, g.leader = r.string(), r.int32(), r.nullableString(), r.nullableString()
+	if version >= 2 {
+		g.stateChangedMillis = r.int64()
+	}
+	for n := r.count(10); n > 0 && r.err == nil; n-- {
+		g.members = append(g.members, parseMember(r, version))
+	}
+	r.tags()
+	return g, r.done(what)
+}
+
+func parseMember(r *reader, version int16) storedMember {
+	m := storedMember{id: r.string()}
+	if version >= 3 {
+		m.instanceID = r.nullableString()
+	}
+	m.clientID, m.clientHost = r.string(), r.string()
+	m.rebalanceTimeoutMillis = -1
+	if version >= 1 {
+		m.rebalanceTimeoutMillis = r.int32()
+	}
+	m.sessionTimeoutMillis = r.int32()
+	if m.rebalanceTimeoutMillis == -1 {
+		m.rebalanceTimeoutMillis = m.sessionTimeoutMillis
+	}
+	m.subscription, m.assignment = r.bytes(), r.bytes()
+	r.tags()
+	return m
+}
+
+func offsetKey(group groupKey, topic string, partition int32) []byte {
+	name := group.onDisk()
+	key := make([]byte, 0, 10+len(name)+len(topic))
+	key = binary.BigEndian.AppendUint16(key, offsetCommitKeyV1)
+	key = appendString(key, name)
+	key = appendString(key, topic)
+	return binary.BigEndian.AppendUint32(key, uint32(partition))
+}
+
+func offsetRecord(group groupKey, topic string, partition int32, o committedOffset) coordinator.Record {
+	value := make([]byte, 0, 32+len(o.metadata))
+	if o.expireMillis == -1 {
+		value = binary.BigEndian.AppendUint16(value, offsetCommitValueVersion)
+		value = binary.BigEndian.AppendUint64(value, uint64(o.offset))
+		value = binary.BigEndian.AppendUint32(value, uint32(o.leaderEpoch))
+	} else {
+		value = binary.BigEndian.AppendUint16(value, offsetCommitValueVersionExpiring)
+		value = binary.BigEndian.AppendUint64(value, uint64(o.offset))
+	}
+	value = appendString(value, o.metadata)
+	value = binary.BigEndian.AppendUint64(value, uint64(o.commitMillis))
+	if o.expireMillis != -1 {
+		value = binary.BigEndian.AppendUint64(value, uint64(o.expireMillis))
+	}
+	return coordinator.Record{Key: offsetKey(group, topic, partition), Value: value}
+}
+
+func offsetTombstone(group groupKey, topic string, partition int32) coordinator.Record {
+	return coordinator.Record{Key: offsetKey(group, topic, partition)}
+}
+
+func groupMetadataKeyBytes(group groupKey) []byte {
+	return appendString(binary.BigEndian.AppendUint16(nil, groupMetadataKey), group.onDisk())
+}
+
+func groupRecord(group groupKey, g *storedGroup) coordinator.Record {
+	value := binary.BigEndian.AppendUint16(nil, groupMetadataValueVersion)
+	value = appendString(value, g.protocolType)
+	value = binary.BigEndian.AppendUint32(value, uint32(g.generation))
+	value = appendNullableString(value, g.protocol)
+	value = appendNullableString(value, g.leader)
+	value = binary.BigEndian.AppendUint64(value, uint64(g.stateChangedMillis))
+	value = binary.BigEndian.AppendUint32(value, uint32(len(g.members)))
+	for _, m := range g.members {
+		value = appendString(value, m.id)
+		value = appendNullableString(value, m.instanceID)
+		value = appendString(value, m.clientID)
+		value = appendString(value, m.clientHost)
+		value = binary.BigEndian.AppendUint32(value, uint32(m.rebalanceTimeoutMillis))
+		value = binary.BigEndian.AppendUint32(value, uint32(m.sessionTimeoutMillis))
+		value = appendBytes(value, m.subscription)
+		value = appendBytes(value, m.assignment)
+	}
+	return coordinator.Record{Key: groupMetadataKeyBytes(group), Value: value}
+}
+
+func groupTombstone(group groupKey) coordinator.Record {
+	return coordinator.Record{Key: groupMetadataKeyBytes(group)}
+}

@@ -1,0 +1,155 @@
+package group
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/millrace-io/millrace/broker/coordinator"
+)
+
+// shard is the state machine of one partition of __consumer_offsets: the groups whose ids hash to it. It is pure;
+// package coordinator runs it. Its methods are spread over the files named after what they decide.
+type shard struct {
+	settings func() Settings
+	groups   map[groupKey]*group
+	timers   timers
+	sweep    *timer // looks for expired offsets while there are groups
+	journal  []func()
+	keeping  bool // between Begin and Commit or Rollback
+	figures  figures
+}
+
+// figures are what metrics tell of a shard.
+type figures struct {
+	groups                                [stateCount]int64
+	offsets                               int64
+	commits, expired, deleted, rebalances int64
+}
+
+func newShard(settings func() Settings) *shard {
+	s := &shard{settings: settings, groups: make(map[groupKey]*group)}
+	s.sweep = newTimer(s.expireOffsets)
+	return s
+}
+
+// effects gathers what a step wants done.
+type effects struct{ coordinator.Result }
+
+func (e *effects) write(records ...coordinator.Record) { e.Records = append(e.Records, records...) }
+
+// reply answers when what is written is committed.
+func (e *effects) reply(ticket coordinator.Ticket, response any) {
+	e.Replies = append(e.Replies, coordinator.Reply{Ticket: ticket, Response: response})
+}
+
+// replyNow answers with what does not depend on the log.
+func (e *effects) replyNow(ticket coordinator.Ticket, response any) {
+	e.Replies = append(e.Replies, coordinator.Reply{Ticket: ticket, Response: response, Now: true})
+}
+
+// Step implements coordinator.Shard.
+func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordinator.Result {
+	do := &effects{}
+	switch e := event.(type) {
+	case coordinator.Tick:
+		for t := s.timers.popDue(now); t != nil; t = s.timers.popDue(now) {
+			t.fire(now, do)
+		}
+	case coordinator.Outcome:
+		s.onOutcome(e, now, do)
+	case joinRequest:
+		s.joinGroup(e, ticket, now, do)
+	case syncRequest:
+		s.syncGroup(e, ticket, now, do)
+	case heartbeatRequest:
+		s.heartbeat(e, ticket, now, do)
+	case leaveRequest:
+		s.leaveGroup(e, ticket, now, do)
+	case commitRequest:
+		s.commitOffsets(e, ticket, now, do)
+	case fetchRequest:
+		s.fetchOffsets(e, ticket, do)
+	case deleteOffsetsRequest:
+		s.deleteOffsets(e, ticket, do)
+	case deleteGroupsRequest:
+		s.deleteGroups(e, ticket, do)
+	case describeRequest:
+		do.replyNow(ticket, s.describe(e))
+	case listRequest:
+		do.replyNow(ticket, s.list(e))
+	case committedRequest:
+		do.reply(ticket, s.committed())
+	case topicDeleted:
+		s.dropTopic(e, do)
+	default:
+		panic(fmt.Sprintf("BUG: group shard got %T", event))
+	}
+	s.watchOffsets(now)
+	return do.Result
+}
+
+func (s *shard) onOutcome(o coordinator.Outcome, now time.Time, do *effects) {
+	switch e := o.Event.(type) {
+	case assignmentWritten:
+		s.onAssignmentWritten(e, o.Err, now, do)
+	case staticMemberWritten:
+		s.onStaticMemberWritten(e, o.Err, now, do)
+	default:
+		panic(fmt.Sprintf("BUG: group shard got the outcome of %T", o.Event))
+	}
+}
+
+// NextDeadline implements coordinator.Shard.
+func (s *shard) NextDeadline() (time.Time, bool) { return s.timers.next() }
+
+// Settled implements coordinator.Shard; whoever counts wraps the shard.
+func (s *shard) Settled() {}
+
+// Closed implements coordinator.Shard.
+func (s *shard) Closed() {}
+
+// lookup returns the group, nil if there is none.
+func (s *shard) lookup(key groupKey) *group { return s.groups[key] }
+
+// obtain returns the group, which it makes if there is none.
+func (s *shard) obtain(key groupKey) *group {
+	g := s.groups[key]
+	if g == nil {
+		g = &group{key: key, stateChangedMillis: -1}
+		g.joinTimer = newTimer(nil)
+		g.syncTimer = newTimer(nil)
+		s.insert(g)
+	}
+	return g
+}
+
+func (s *shard) insert(g *group) {
+	s.groups[g.key] = g
+	s.figures.groups[g.state]++
+}
+
+// release forgets the group if nothing is left of it.
+func (s *shard) release(g *group) {
+	if g.isGone() && s.groups[g.key] == g {
+		delete(s.groups, g.key)
+		s.figures.groups[g.state]--
+		s.timers.cancel(g.joinTimer)
+		s.timers.cancel(g.syncTimer)
+	}
+}
+
+func (s *shard) transition(g *group, to state, now time.Time) {
+	s.figures.groups[g.state]--
+	g.previous, g.state = g.state, to
+	s.figures.groups[to]++
+	g.stateChangedMillis = now.UnixMilli()
+}
+
+// watchOffsets sees to it that expired offsets are looked for.
+func (s *shard) watchOffsets(now time.Time) {
+	if s.sweep.index < 0 && len(s.groups) > 0 {
+		s.timers.schedule(s.sweep, now.Add(millis(s.settings().OffsetsRetentionCheckMillis)))
+	}
+}
+
+func millis[N int32 | int64](n N) time.Duration { return time.Duration(n) * time.Millisecond }
