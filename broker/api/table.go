@@ -1,35 +1,49 @@
 package api
 
 import (
-	"log/slog"
-	"time"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/millrace-io/millrace/broker/group"
-	"github.com/millrace-io/millrace/broker/replica"
-	"github.com/millrace-io/millrace/broker/server"
-	"github.com/millrace-io/millrace/metadata"
-	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/security"
 )
 
-// Services is what handlers work with. Fixed after New.
-type Services struct {
-	NodeID   int32
-	Metadata *metadata.Node
-	Replicas *replica.Manager
-	Groups   *group.Service
-	Settings *config.Resolver // effective topic and broker settings
-	Clock    func() time.Time
-	Logger   *slog.Logger
-}
-
-// Call is one request on its way through a handler.
-type Call struct {
-	*server.Peer
-	Version  int16
-	ClientID string
+// Table returns every API that Millrace speaks, by key. A key that is not here is refused.
+//
+// To add one: write a file named after the API with `func createTopics(s *Services, c *Call, r *kmsg.CreateTopicsRequest)
+// kmsg.Response`, and put one line here in the order of keys:
+//
+//	row(minVersion, maxVersion, access(operation, resource), handler) and, chained to it where needed,
+//	.waiting()        the handler waits for what other clients do (JoinGroup): answers before it are sent first,
+//	                  and a stop of the broker does not wait for it
+//	.advertised(v)    ApiVersions shows this lowest version instead
+//	.amplifies(n)     a decoded request takes up to n bytes per byte of its frame; 40 unless said otherwise
+//
+// Versions are those that Apache Kafka 4.4 accepts, up to what kmsg knows. What is decoded is the handler's own: kmsg's
+// bytes alias a copy of the frame that nobody reuses.
+func Table() []Row {
+	return []Row{
+		hotRow(kmsg.Produce, 3, 13, access(security.OperationWrite, security.ResourceTopic)).advertised(0),
+		hotRow(kmsg.Fetch, 4, 18, access(security.OperationRead, security.ResourceTopic)),
+		row(1, 11, access(security.OperationDescribe, security.ResourceTopic), listOffsets),
+		row(0, 13, access(security.OperationDescribe, security.ResourceTopic), topicMetadata).amplifies(100),
+		row(0, 1, access(security.OperationNone, security.ResourceNone), saslHandshake),
+		row(0, 5, access(security.OperationNone, security.ResourceNone), apiVersions),
+		row(2, 7, access(security.OperationCreate, security.ResourceTopic), createTopics).amplifies(250),
+		row(1, 6, access(security.OperationDelete, security.ResourceTopic), deleteTopics).amplifies(100),
+		row(0, 2, access(security.OperationDelete, security.ResourceTopic), deleteRecords),
+		row(0, 5, access(security.OperationIdempotentWrite, security.ResourceCluster), initProducerID),
+		row(2, 4, access(security.OperationDescribe, security.ResourceTopic), offsetForLeaderEpoch),
+		row(1, 4, access(security.OperationDescribeConfigs, security.ResourceNone), describeConfigs).amplifies(100),
+		row(0, 2, access(security.OperationAlterConfigs, security.ResourceNone), alterConfigs).amplifies(60),
+		row(1, 5, access(security.OperationDescribe, security.ResourceCluster), describeLogDirs),
+		row(0, 2, access(security.OperationNone, security.ResourceNone), saslAuthenticate),
+		row(0, 3, access(security.OperationAlter, security.ResourceTopic), createPartitions).amplifies(60),
+		row(0, 1, access(security.OperationAlterConfigs, security.ResourceNone), incrementalAlterConfigs).amplifies(60),
+		row(0, 2, access(security.OperationDescribe, security.ResourceCluster), describeQuorum).amplifies(60),
+		row(0, 2, access(security.OperationNone, security.ResourceNone), describeCluster),
+		row(0, 0, access(security.OperationRead, security.ResourceTopic), describeProducers),
+		row(0, 1, access(security.OperationDescribeConfigs, security.ResourceCluster), listConfigResources),
+		row(0, 0, access(security.OperationDescribe, security.ResourceTopic), describeTopicPartitions).amplifies(100),
+	}
 }
 
 // Access is what a row of the table asks of the caller before its handler runs; handlers that name many resources
@@ -39,6 +53,10 @@ type Access struct {
 	Resource  security.ResourceType
 }
 
+func access(operation security.Operation, resource security.ResourceType) Access {
+	return Access{Operation: operation, Resource: resource}
+}
+
 // Row is one API that Millrace speaks. A key without a row is refused.
 type Row struct {
 	Key           int16
@@ -46,9 +64,11 @@ type Row struct {
 	MaxVersion    int16
 	AdvertisedMin int16 // lowest version shown by ApiVersions; differs from MinVersion for Produce (KAFKA-18659)
 	Access        Access
-	BytesPerByte  int // memory a decoded request may take, as a multiple of its frame: the admission estimate
-	newRequest    func() kmsg.Request
-	handle        func(*Services, *Call, kmsg.Request) kmsg.Response // nil answer: the connection is closed
+	BytesPerByte  int  // memory a decoded request may take, as a multiple of its frame: the admission estimate
+	Waits         bool // the handler may wait for what other clients do
+
+	newRequest func() kmsg.Request
+	handle     func(*Services, *Call, kmsg.Request) kmsg.Response // nil answer: the connection is closed
 }
 
 // row makes the table entry of an API whose handler takes and returns kmsg's types. R is the request struct.
@@ -56,16 +76,30 @@ func row[R any, P interface {
 	*R
 	kmsg.Request
 }](minVersion, maxVersion int16, access Access, handle func(*Services, *Call, P) kmsg.Response) Row {
-	key := P(new(R)).Key()
 	return Row{
-		Key: key, MinVersion: minVersion, MaxVersion: maxVersion, AdvertisedMin: minVersion, Access: access, BytesPerByte: 16,
-		newRequest: func() kmsg.Request { return P(new(R)) },
-		handle:     func(s *Services, c *Call, r kmsg.Request) kmsg.Response { return handle(s, c, r.(P)) },
+		Key: P(new(R)).Key(), MinVersion: minVersion, MaxVersion: maxVersion, AdvertisedMin: minVersion, Access: access,
+		BytesPerByte: 40,
+		newRequest:   func() kmsg.Request { return P(new(R)) },
+		handle:       func(s *Services, c *Call, r kmsg.Request) kmsg.Response { return handle(s, c, r.(P)) },
 	}
 }
 
-// Allowed reports whether the caller may do the operation on the named resource. Without authorisation configured
-// everything is allowed within the caller's own tenant.
-func (s *Services) Allowed(c *Call, op security.Operation, resource security.ResourceType, name string) bool {
-	return true
+// hotRow is an API that the session handles itself, without decoding its requests.
+func hotRow(key kmsg.Key, minVersion, maxVersion int16, access Access) Row {
+	return Row{Key: int16(key), MinVersion: minVersion, MaxVersion: maxVersion, AdvertisedMin: minVersion, Access: access}
+}
+
+func (r Row) advertised(minVersion int16) Row {
+	r.AdvertisedMin = minVersion
+	return r
+}
+
+func (r Row) waiting() Row {
+	r.Waits = true
+	return r
+}
+
+func (r Row) amplifies(bytesPerByte int) Row {
+	r.BytesPerByte = bytesPerByte
+	return r
 }

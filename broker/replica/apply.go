@@ -2,6 +2,7 @@ package replica
 
 import (
 	"slices"
+	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
@@ -64,7 +65,7 @@ func (m *Manager) put(after *image.Topic, first bool) (found []*Partition) {
 		}
 		p := next[number]
 		if p == nil {
-			p = &Partition{Topic: t, Number: number, manager: m}
+			p = &Partition{Topic: t, Number: number, manager: m, name: t.Name + "-" + strconv.Itoa(int(number))}
 			next[number] = p
 			if m.claim(p, first) {
 				found = append(found, p)
@@ -130,6 +131,7 @@ func (m *Manager) remove(id image.TopicID) {
 	if t == nil {
 		return
 	}
+	t.removed.Store(true)
 	for _, p := range *t.partitions.Load() {
 		if p != nil {
 			p.remove()

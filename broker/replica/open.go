@@ -11,6 +11,9 @@ import (
 
 var errNoDirectory = fmt.Errorf("no log directory of this broker works: %w", kerr.KafkaStorageError)
 
+// OpenLog returns the partition's log, opening it if it is on disk; nil when nothing was ever written to it.
+func (p *Partition) OpenLog() (*log.Log, error) { return p.open(false) }
+
 func (p *Partition) openForWrite() (*log.Log, error) {
 	if l := p.log.Load(); l != nil {
 		return l, nil

@@ -20,6 +20,7 @@ type Partition struct {
 	Topic  *Topic // fixed
 	Number int32  // fixed
 
+	name       string                          // fixed
 	manager    *Manager                        // fixed
 	leadership atomic.Pointer[image.Partition] // what the image says; nil after the partition was removed
 	log        atomic.Pointer[log.Log]         // nil until first used
@@ -298,4 +299,31 @@ func (p *Partition) DeleteRecords(offset int64) (lowWatermark int64, err error) 
 		return -1, p.failed(err)
 	}
 	return l.LogStartOffset(), nil
+}
+
+// Name returns topic and partition as Kafka writes them, e.g. "rides-0".
+func (p *Partition) Name() string { return p.name }
+
+// EpochAt returns the leader epoch of the record at an offset, -1 when it is not known.
+func (p *Partition) EpochAt(offset int64) int32 {
+	l := p.log.Load()
+	if l == nil || offset >= l.LogEndOffset() {
+		return p.LeaderEpoch()
+	}
+	if epoch, ok := l.EpochAt(offset); ok {
+		return epoch
+	}
+	return -1
+}
+
+// EndOffsetForEpoch returns where the records of an epoch end, and the largest epoch up to the asked one that has any;
+// -1, -1 when the epoch is not known.
+func (p *Partition) EndOffsetForEpoch(epoch int32) (epochOut int32, endOffset int64) {
+	if epoch == p.LeaderEpoch() {
+		return epoch, p.LogEndOffset()
+	}
+	if l := p.log.Load(); l != nil && epoch < p.LeaderEpoch() {
+		return l.EndOffsetForEpoch(epoch)
+	}
+	return -1, -1
 }

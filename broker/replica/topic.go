@@ -19,7 +19,11 @@ type Topic struct {
 
 	settings   atomic.Pointer[Settings]
 	partitions atomic.Pointer[[]*Partition] // by number; nil where this broker has no replica
+	removed    atomic.Bool
 }
+
+// Removed reports whether the topic was deleted: whoever kept it must look again.
+func (t *Topic) Removed() bool { return t.removed.Load() }
 
 // Settings returns the topic's settings; they are replaced as a whole.
 func (t *Topic) Settings() *Settings { return t.settings.Load() }
@@ -76,6 +80,11 @@ func newSettings(s *config.TopicSettings) *Settings {
 	}
 }
 
+// Zstd reports whether all batches of the topic are compressed with zstd, which clients before Fetch version 10 cannot read.
+func (s *Settings) Zstd() bool {
+	return s.Rules.Compression.Recode && s.Rules.Compression.Codec == record.Zstd
+}
+
 func compression(s *config.TopicSettings) record.Compression {
 	switch s.CompressionType {
 	case "gzip":
@@ -87,7 +96,7 @@ func compression(s *config.TopicSettings) record.Compression {
 	case "zstd":
 		return record.Compression{Recode: true, Codec: record.Zstd, Level: s.CompressionZstdLevel}
 	case "uncompressed":
-		return record.Compression{Recode: true, Codec: record.Uncompressed}
+		return record.Compression{Recode: true, Codec: record.None}
 	}
 	return record.Compression{} // producer
 }

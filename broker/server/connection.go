@@ -52,7 +52,7 @@ func (c *connection) run() (err error) {
 		}
 	}()
 	for {
-		if err := c.in.fill(); err != nil {
+		if err := c.in.fill(c.peer.Context); err != nil {
 			return err
 		}
 		if err := c.burst(); err != nil {
@@ -92,7 +92,7 @@ func (c *connection) frames() error {
 	received := 0
 	defer func() { c.server.metrics.bytesIn.Add(float64(received)) }()
 	for {
-		frame, ok, err := c.in.next(c.peer.Context, c.server.frameLimit(c.peer))
+		frame, ok, err := c.in.next(c.server.frameLimit(c.peer))
 		if err != nil {
 			return err
 		}

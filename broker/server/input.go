@@ -37,6 +37,7 @@ type input struct {
 
 	buf        []byte // nil while the connection waits for bytes
 	start, end int
+	lacking    int   // size of the frame that is not complete, as far as it is known
 	budgeted   int64 // what buf took of the budget
 	want       int   // size of the next buffer
 	quiet      int   // bursts in a row that needed little of the buffer
@@ -53,8 +54,12 @@ func newInput(conn net.Conn, s *slabs, budget *Budget, minSize, maxDrain int) *i
 	return in
 }
 
-// fill waits for bytes and takes what one read gives. Room for at least one byte is made first.
-func (in *input) fill() error {
+// fill waits for bytes and takes what one read gives. Frames that next returned are no longer valid then: the bytes of a
+// frame that is not complete may move.
+func (in *input) fill(ctx context.Context) error {
+	if err := in.makeRoom(ctx, in.lacking); err != nil {
+		return err
+	}
 	if in.raw == nil {
 		return in.fillPortable()
 	}
@@ -102,9 +107,8 @@ func (in *input) took(n int, err error) error {
 	return nil
 }
 
-// next returns the next complete frame without its length prefix. ok is false when more bytes are needed; room for them
-// has been made then, at most doubling what has arrived.
-func (in *input) next(ctx context.Context, limit int) (frame []byte, ok bool, err error) {
+// next returns the next complete frame without its length prefix; ok is false when more bytes are needed.
+func (in *input) next(limit int) (frame []byte, ok bool, err error) {
 	have := in.end - in.start
 	size := 0
 	if have >= 4 {
@@ -118,10 +122,11 @@ func (in *input) next(ctx context.Context, limit int) (frame []byte, ok bool, er
 			return frame, true, nil
 		}
 	}
-	return nil, false, in.makeRoom(ctx, 4+size)
+	in.lacking = 4 + size
+	return nil, false, nil
 }
 
-// makeRoom moves the unread bytes to the front, and takes a larger buffer when they fill it.
+// makeRoom moves the unread bytes to the front, and takes a buffer of twice the size when they fill this one.
 func (in *input) makeRoom(ctx context.Context, frameBytes int) error {
 	if in.buf == nil {
 		return nil

@@ -1,0 +1,60 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/log/producer"
+	"github.com/millrace-io/millrace/security"
+)
+
+// DescribeProducers (key 61), version 0.
+// Kafka: KafkaApis.handleDescribeProducersRequest, UnifiedLog.activeProducers.
+
+func describeProducers(s *Services, c *Call, r *kmsg.DescribeProducersRequest) kmsg.Response {
+	answer := r.ResponseKind().(*kmsg.DescribeProducersResponse)
+	for _, t := range r.Topics {
+		topic := kmsg.NewDescribeProducersResponseTopic()
+		topic.Topic = t.Topic
+		for _, number := range t.Partitions {
+			p := kmsg.NewDescribeProducersResponseTopicPartition()
+			p.Partition = number
+			states, err := s.activeProducers(c, t.Topic, number)
+			p.ErrorCode, p.ErrorMessage = s.outcome(err)
+			for i := range states {
+				p.ActiveProducers = append(p.ActiveProducers, activeProducer(&states[i]))
+			}
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		answer.Topics = append(answer.Topics, topic)
+	}
+	return answer
+}
+
+func (s *Services) activeProducers(c *Call, topic string, number int32) ([]producer.State, error) {
+	if !s.Allowed(c, security.OperationRead, security.ResourceTopic, topic) {
+		return nil, kerr.TopicAuthorizationFailed
+	}
+	p, kafkaErr := s.Replicas.ByName(c.Identity.Tenant, topic, number)
+	if kafkaErr != nil {
+		return nil, kafkaErr
+	}
+	l := p.Log()
+	if l == nil {
+		return nil, nil
+	}
+	states := l.ActiveProducers()
+	slices.SortFunc(states, func(a, b producer.State) int { return cmp.Compare(a.ID, b.ID) })
+	return states, nil
+}
+
+func activeProducer(state *producer.State) kmsg.DescribeProducersResponseTopicPartitionActiveProducer {
+	a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
+	a.ProducerID, a.ProducerEpoch = state.ID, int32(state.Epoch)
+	a.LastSequence, a.LastTimestamp = state.LastSequence(), state.LastTimestampMillis
+	a.CoordinatorEpoch, a.CurrentTxnStartOffset = state.CoordinatorEpoch, state.TxnFirstOffset
+	return a
+}

@@ -1,0 +1,299 @@
+package api
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/replica"
+	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/metadata/image"
+)
+
+// Fetch (key 1), versions 4 to 18.
+// Kafka: KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages and readFromLog, DelayedFetch.
+//
+// Deviations:
+//   - the list of aborted transactions reaches up to the last stable offset, not only to the end of what is sent;
+//   - a fetch with a replica id is refused on client listeners.
+
+// fetchState is the Fetch request that a connection is busy with. Its storage is reused.
+type fetchState struct {
+	walked  fetchRequest
+	targets []fetchTarget
+	watches []replica.Watch
+}
+
+// fetchTarget is one partition of a fetch: what is asked, and what was found.
+type fetchTarget struct {
+	fetchPartition
+	name   []byte        // as asked; valid while the frame is
+	id     image.TopicID // as asked
+	topic  *replica.Topic
+	cached *sessionPartition // nil outside a fetch session
+
+	partition      *replica.Partition // nil when there was an error
+	code           int16
+	highWatermark  int64
+	lastStable     int64
+	logStartOffset int64
+	slice          log.Slice
+	aborted        []log.AbortedTransaction
+	divergingEpoch int32 // -1: none
+	divergingEnd   int64
+	respond        bool
+	handed         bool // the writer has the slice
+}
+
+// fetchLimits are a request's limits after the broker's were applied.
+type fetchLimits struct {
+	maxBytes, minBytes int
+	committed          bool
+	version            int16
+}
+
+// handleFetch answers a request, waiting for data if that is what the client wants.
+func (s *session) handleFetch(req *server.Request, w *server.Writer) error {
+	f := &s.fetch
+	if !f.walked.walk(req.Body, req.Version) {
+		return fmt.Errorf("fetch request version %d cannot be decoded", req.Version)
+	}
+	s.call.Version, s.call.ClientID = req.Version, req.ClientID
+	defer f.release()
+	r := &f.walked
+	answer := fetchAnswer{correlationID: req.CorrelationID, version: req.Version}
+	if r.ReplicaID >= 0 {
+		answer.code = kerr.ClusterAuthorizationFailed.Code
+		return s.encodeFetch(w, &answer)
+	}
+	context := s.api.fetches.begin(s, r, req.Version)
+	answer.code, answer.sessionID = context.code, context.id
+	if context.code != 0 {
+		return s.encodeFetch(w, &answer)
+	}
+	limits := fetchLimits{
+		maxBytes: min(int(r.MaxBytes), s.services.MaxFetchBytes), minBytes: int(r.MinBytes),
+		committed: r.Isolation == readCommitted, version: req.Version,
+	}
+	limits.minBytes = min(limits.minBytes, limits.maxBytes)
+	if err := s.gather(w, limits, time.Duration(r.MaxWaitMillis)*time.Millisecond); err != nil {
+		return err
+	}
+	answer.code = s.api.fetches.end(s, &context)
+	return s.encodeFetch(w, &answer)
+}
+
+// gather reads what there is, and waits until it is enough, an error must be told, or the client has waited long enough.
+func (s *session) gather(w *server.Writer, limits fetchLimits, maxWait time.Duration) error {
+	f := &s.fetch
+	bytes, urgent := s.read(limits)
+	if bytes >= limits.minBytes || urgent || maxWait <= 0 || len(f.targets) == 0 {
+		return nil
+	}
+	deadline := s.services.Clock().Add(maxWait)
+	parked := false
+	for {
+		s.waiter.Reset(int64(limits.minBytes - bytes))
+		s.watch()
+		changed := f.changed(limits.committed)
+		left := deadline.Sub(s.services.Clock())
+		ended := left <= 0 || s.call.Context.Err() != nil
+		if !changed && !ended {
+			if !parked {
+				parked = true
+				defer w.Unpark()
+				if err := w.Park(); err != nil {
+					s.unwatch()
+					return err
+				}
+			}
+			s.wait(s.call.Context, left)
+		}
+		s.unwatch()
+		f.releaseSlices()
+		bytes, urgent = s.read(limits)
+		if bytes >= limits.minBytes || urgent || ended {
+			return nil
+		}
+	}
+}
+
+// watch registers with every partition of the fetch.
+func (s *session) watch() {
+	f := &s.fetch
+	if cap(f.watches) < len(f.targets) {
+		f.watches = make([]replica.Watch, len(f.targets))
+	}
+	f.watches = f.watches[:len(f.targets)]
+	for i := range f.targets {
+		f.targets[i].partition.AwaitBytes(&f.watches[i], s.waiter)
+	}
+}
+
+func (s *session) unwatch() {
+	f := &s.fetch
+	for i := range f.targets {
+		f.targets[i].partition.ForgetBytes(&f.watches[i])
+	}
+}
+
+// changed reports whether a partition has more to read, or cannot be read any more, since it was last read.
+func (f *fetchState) changed(committed bool) bool {
+	for i := range f.targets {
+		t := &f.targets[i]
+		if t.partition.HighWatermark() != t.highWatermark || t.partition.Err() != nil ||
+			committed && t.partition.LastStableOffset() != t.lastStable {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *fetchState) releaseSlices() {
+	for i := range f.targets {
+		if t := &f.targets[i]; t.slice.SizeBytes > 0 && !t.handed {
+			t.slice.Release()
+			t.slice = log.Slice{}
+		}
+	}
+}
+
+// release forgets the request; a fetch that was much larger than usual does not keep its storage.
+func (f *fetchState) release() {
+	f.releaseSlices()
+	if len(f.targets) > 4096 {
+		*f = fetchState{}
+		return
+	}
+	clear(f.targets)
+	f.targets = f.targets[:0]
+}
+
+// read evaluates every partition in order within the limits. urgent says that the answer must not wait.
+func (s *session) read(limits fetchLimits) (bytes int, urgent bool) {
+	f := &s.fetch
+	for i := range f.targets {
+		t := &f.targets[i]
+		t.highWatermark, t.lastStable, t.logStartOffset, t.divergingEpoch, t.code = -1, -1, -1, -1, 0
+		if err := s.readTarget(t, limits, limits.maxBytes-bytes, bytes == 0); err != nil {
+			code, _ := protocolError(err)
+			t.code = fetchCode(code, limits.version)
+			t.highWatermark, t.lastStable, t.logStartOffset = -1, -1, -1
+			s.api.metrics.failed("Fetch", t.code)
+			urgent = true
+		}
+		urgent = urgent || t.divergingEpoch >= 0
+		bytes += t.slice.SizeBytes
+	}
+	return bytes, urgent
+}
+
+// fetchCode is the code that the client's version knows: old ones take an unknown code for a fatal error.
+func fetchCode(code, version int16) int16 {
+	if code == kerr.KafkaStorageError.Code && version <= 5 {
+		return kerr.NotLeaderForPartition.Code
+	}
+	return code
+}
+
+// readTarget reads one partition: at most room bytes, but one whole batch if it is the first of the answer.
+func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first bool) error {
+	t.partition = nil
+	if err := s.resolveTarget(t, limits.version); err != nil {
+		return err
+	}
+	p, kafkaErr := s.services.Replicas.Find(t.topic, t.Index)
+	if kafkaErr != nil {
+		return kafkaErr
+	}
+	if err := checkEpoch(p, t.CurrentLeaderEpoch); err != nil {
+		return err
+	}
+	t.partition = p
+	t.highWatermark, t.lastStable, t.logStartOffset = p.HighWatermark(), p.LastStableOffset(), p.LogStartOffset()
+	if limits.version < 10 && t.topic.Settings().Zstd() {
+		return kerr.UnsupportedCompressionType
+	}
+	l := p.Log()
+	if diverging, err := diverges(t, p); diverging || err != nil {
+		return err
+	}
+	if t.FetchOffset < t.logStartOffset || t.FetchOffset > p.LogEndOffset() {
+		return kerr.OffsetOutOfRange
+	}
+	upTo := t.highWatermark
+	if limits.committed {
+		upTo = t.lastStable
+	}
+	room = min(room, int(t.MaxBytes))
+	if l == nil || t.FetchOffset >= upTo || room <= 0 && !first {
+		return nil
+	}
+	var err error
+	if t.slice, err = l.Read(t.FetchOffset, upTo, max(room, 0), first); err != nil {
+		t.slice = log.Slice{}
+		return err
+	}
+	if limits.committed {
+		t.aborted = l.AbortedTransactions(t.FetchOffset, upTo)
+	}
+	return nil
+}
+
+// resolveTarget finds the topic. A cached partition keeps it until the topic is gone.
+func (s *session) resolveTarget(t *fetchTarget, version int16) error {
+	if t.topic != nil && !t.topic.Removed() {
+		return nil
+	}
+	if t.topic != nil {
+		t.name = []byte(t.topic.Name) // the frame may be gone
+	}
+	unknown := kerr.UnknownTopicOrPartition
+	switch {
+	case version >= 13:
+		t.topic, unknown = s.services.Replicas.TopicByID(t.id), kerr.UnknownTopicID
+	case t.cached != nil:
+		t.topic = s.services.Replicas.TopicByName(s.call.Identity.Tenant, []byte(t.cached.key.name))
+	default:
+		t.topic = s.services.Replicas.TopicByName(s.call.Identity.Tenant, t.name)
+	}
+	if t.topic != nil && t.topic.Tenant != s.call.Identity.Tenant {
+		t.topic = nil
+	}
+	if t.cached != nil {
+		t.cached.topic = t.topic
+	}
+	if t.topic == nil {
+		return unknown
+	}
+	return nil
+}
+
+// checkEpoch compares the leader epoch that a client knows with the partition's.
+func checkEpoch(p *replica.Partition, clientEpoch int32) error {
+	switch epoch := p.LeaderEpoch(); {
+	case clientEpoch < 0 || clientEpoch == epoch:
+		return nil
+	case clientEpoch < epoch:
+		return kerr.FencedLeaderEpoch
+	}
+	return kerr.UnknownLeaderEpoch
+}
+
+// diverges finds where the reader's log and this one part, from the epoch of the last record that the reader has.
+func diverges(t *fetchTarget, p *replica.Partition) (bool, error) {
+	if t.LastFetchedEpoch < 0 {
+		return false, nil
+	}
+	epoch, end := p.EndOffsetForEpoch(t.LastFetchedEpoch)
+	if end < 0 {
+		return false, kerr.OffsetOutOfRange
+	}
+	if epoch >= t.LastFetchedEpoch && end >= t.FetchOffset {
+		return false, nil
+	}
+	t.divergingEpoch, t.divergingEnd = epoch, end
+	return true, nil
+}

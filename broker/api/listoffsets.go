@@ -1,0 +1,139 @@
+package api
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/replica"
+	"github.com/millrace-io/millrace/security"
+)
+
+// ListOffsets (key 2), versions 1 to 11.
+// Kafka: KafkaApis.handleListOffsetRequest, ReplicaManager.fetchOffset, UnifiedLog.fetchOffsetByTimestamp.
+//
+// Deviations: topics are answered in the order of the request; Kafka's order is that of a hash map.
+
+// Timestamps that ask for an offset by its meaning.
+const (
+	timestampLatest                = -1
+	timestampEarliest              = -2
+	timestampMax                   = -3
+	timestampEarliestLocal         = -4
+	timestampLatestTiered          = -5
+	timestampEarliestPendingUpload = -6
+)
+
+// timestampSupported says from which version on a special timestamp may be asked for.
+func timestampSupported(timestamp int64, version int16) bool {
+	switch timestamp {
+	case timestampLatest, timestampEarliest:
+		return true
+	case timestampMax:
+		return version >= 7
+	case timestampEarliestLocal:
+		return version >= 8
+	case timestampLatestTiered:
+		return version >= 9
+	case timestampEarliestPendingUpload:
+		return version >= 11
+	}
+	return timestamp >= 0
+}
+
+func listOffsets(s *Services, c *Call, r *kmsg.ListOffsetsRequest) kmsg.Response {
+	answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
+	twice := duplicates(r)
+	for _, t := range r.Topics {
+		topic := kmsg.NewListOffsetsResponseTopic()
+		topic.Topic = t.Topic
+		allowed := s.Allowed(c, security.OperationDescribe, security.ResourceTopic, t.Topic)
+		for _, asked := range t.Partitions {
+			var err error
+			found := log.TimestampOffset{Offset: -1, TimestampMillis: -1, LeaderEpoch: -1}
+			switch {
+			case !allowed:
+				err = kerr.TopicAuthorizationFailed
+			case twice[topicPartition{t.Topic, asked.Partition}]:
+				err = kerr.InvalidRequest
+			case !timestampSupported(asked.Timestamp, c.Version):
+				err = kerr.UnsupportedVersion
+			default:
+				found, err = s.listOffset(c, t.Topic, asked, r)
+			}
+			p := kmsg.NewListOffsetsResponseTopicPartition()
+			p.Partition, p.Offset, p.Timestamp, p.LeaderEpoch = asked.Partition, found.Offset, found.TimestampMillis, found.LeaderEpoch
+			p.ErrorCode, _ = protocolError(err)
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		answer.Topics = append(answer.Topics, topic)
+	}
+	return answer
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// duplicates finds the partitions that a request names more than once.
+func duplicates(r *kmsg.ListOffsetsRequest) map[topicPartition]bool {
+	seen, twice := map[topicPartition]bool{}, map[topicPartition]bool{}
+	for _, t := range r.Topics {
+		for _, p := range t.Partitions {
+			key := topicPartition{t.Topic, p.Partition}
+			twice[key] = seen[key]
+			seen[key] = true
+		}
+	}
+	return twice
+}
+
+// notFound is the answer where no offset fits; it is not an error.
+func notFound() log.TimestampOffset {
+	return log.TimestampOffset{Offset: -1, TimestampMillis: -1, LeaderEpoch: -1}
+}
+
+func (s *Services) listOffset(c *Call, topic string, asked kmsg.ListOffsetsRequestTopicPartition, r *kmsg.ListOffsetsRequest) (log.TimestampOffset, error) {
+	p, kafkaErr := s.Replicas.ByName(c.Identity.Tenant, topic, asked.Partition)
+	if kafkaErr != nil {
+		return notFound(), kafkaErr
+	}
+	if err := checkEpoch(p, asked.CurrentLeaderEpoch); err != nil {
+		return notFound(), err
+	}
+	last := lastFetchable(p, r)
+	switch asked.Timestamp {
+	case timestampLatest:
+		return log.TimestampOffset{Offset: last, TimestampMillis: -1, LeaderEpoch: p.LeaderEpoch()}, nil
+	case timestampEarliest, timestampEarliestLocal:
+		start := p.LogStartOffset()
+		return log.TimestampOffset{Offset: start, TimestampMillis: -1, LeaderEpoch: p.EpochAt(start)}, nil
+	case timestampLatestTiered, timestampEarliestPendingUpload:
+		return notFound(), nil // nothing is tiered
+	}
+	l := p.Log()
+	if l == nil {
+		return notFound(), nil
+	}
+	search := l.MaxTimestamp
+	if asked.Timestamp != timestampMax {
+		search = func() (log.TimestampOffset, bool, error) { return l.OffsetForTimestamp(asked.Timestamp) }
+	}
+	found, ok, err := search()
+	if err != nil || !ok || found.Offset >= last {
+		return notFound(), err
+	}
+	return found, nil
+}
+
+// lastFetchable is the offset up to which the caller may read.
+func lastFetchable(p *replica.Partition, r *kmsg.ListOffsetsRequest) int64 {
+	switch {
+	case r.ReplicaID >= 0 || r.ReplicaID == -2:
+		return p.LogEndOffset()
+	case r.IsolationLevel == readCommitted:
+		return p.LastStableOffset()
+	}
+	return p.HighWatermark()
+}

@@ -1,0 +1,305 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/record"
+	"github.com/millrace-io/millrace/broker/replica"
+	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/security"
+)
+
+// Produce (key 0), versions 3 to 13; ApiVersions shows 0 to 13, as Kafka does (KAFKA-18659).
+// Kafka: KafkaApis.handleProduceRequest, ReplicaManager.appendRecords, ProduceRequest.validateRecords.
+//
+// Deviations:
+//   - records are not decompressed to be checked unless a topic setting needs it;
+//   - the error message of a refused batch is always sent, Kafka leaves it out for some errors;
+//   - a transactional batch is refused: transactions are not there yet.
+
+// adminClientID may write to internal topics.
+const adminClientID = "__admin_client"
+
+// produceStage holds the Produce requests of a burst until they are settled together. Its storage is reused.
+type produceStage struct {
+	walked   produceRequest
+	requests []stagedRequest
+	topics   []stagedTopic
+	results  []stagedResult
+	groups   []produceGroup
+	byPart   map[*replica.Partition]int // of groups; used when there are many
+	rules    record.Rules
+	began    time.Time
+}
+
+type stagedRequest struct {
+	correlationID int32
+	version       int16
+	acks          int16
+	timeoutMillis int32
+	topics        int // how many of the next topics are this request's
+	err           *kerr.Error
+}
+
+type stagedTopic struct {
+	produceTopic
+	topic *replica.Topic
+}
+
+// stagedResult is what became of one partition's records.
+type stagedResult struct {
+	index        int32
+	code         int16 // set where nothing was appended
+	group, entry int32 // where the entry is; group -1: none
+	message      string
+	recordErrors []record.RecordError
+}
+
+// produceGroup is what a burst appends to one partition.
+type produceGroup struct {
+	partition *replica.Partition
+	entries   []log.Entry
+	err       error // of the whole append
+	awaited   int64 // offset that acks=all waits for; 0: none
+}
+
+// manyGroups is where a map finds a partition's group faster than a search.
+const manyGroups = 24
+
+// stageProduce checks a request and stages what is to be appended. The frame stays where it is until Settle.
+func (s *session) stageProduce(req *server.Request) error {
+	stage := &s.produce
+	if len(stage.requests) == 0 {
+		stage.began = s.services.Clock()
+	}
+	r := &stage.walked
+	if !r.walk(req.Body, req.Version) {
+		return fmt.Errorf("produce request version %d cannot be decoded", req.Version)
+	}
+	s.call.Version, s.call.ClientID = req.Version, req.ClientID
+	staged := stagedRequest{correlationID: req.CorrelationID, version: req.Version, acks: r.Acks, timeoutMillis: r.TimeoutMillis, topics: len(r.Topics)}
+	if r.Acks < -1 || r.Acks > 1 {
+		staged.err = kerr.InvalidRequiredAcks
+	} else if r.TransactionalID == nil && r.transactional() {
+		staged.err = kerr.TransactionalIDAuthorizationFailed
+	}
+	next := 0
+	for i := range r.Topics {
+		t := stagedTopic{produceTopic: r.Topics[i]}
+		unknown := kerr.UnknownTopicOrPartition
+		if req.Version >= 13 {
+			t.topic, unknown = s.services.Replicas.TopicByID(t.ID), kerr.UnknownTopicID
+		} else {
+			t.topic = s.services.Replicas.TopicByName(s.call.Identity.Tenant, t.Name)
+		}
+		if t.topic != nil && t.topic.Tenant != s.call.Identity.Tenant {
+			t.topic = nil
+		}
+		stage.topics = append(stage.topics, t)
+		for _, p := range r.Partitions[next : next+t.Partitions] {
+			result := stagedResult{index: p.Index, group: -1}
+			switch {
+			case staged.err != nil:
+				result.code = staged.err.Code
+			case t.topic == nil:
+				result.code = unknown.Code
+			default:
+				s.stagePartition(t.topic, p, staged.acks, &result)
+			}
+			stage.results = append(stage.results, result)
+		}
+		next += t.Partitions
+	}
+	stage.requests = append(stage.requests, staged)
+	return nil
+}
+
+// transactional reports whether any batch of the request is part of a transaction.
+func (r *produceRequest) transactional() bool {
+	for _, p := range r.Partitions {
+		if len(p.Records) >= record.HeaderSize && record.Batch(p.Records).Attributes().IsTransactional() {
+			return true
+		}
+	}
+	return false
+}
+
+// stagePartition checks one partition's records and adds them to the group of their partition, or sets the result.
+func (s *session) stagePartition(t *replica.Topic, p producePartition, acks int16, result *stagedResult) {
+	if !s.services.Allowed(&s.call, security.OperationWrite, security.ResourceTopic, t.Name) {
+		result.code = kerr.TopicAuthorizationFailed.Code
+		return
+	}
+	if t.Internal && s.call.ClientID != adminClientID {
+		result.code = kerr.InvalidTopicException.Code
+		return
+	}
+	partition, kafkaErr := s.services.Replicas.Find(t, p.Index)
+	if kafkaErr != nil {
+		result.code = kafkaErr.Code
+		return
+	}
+	batch, err := s.checkRecords(t, partition, p.Records)
+	if err == nil && acks == replica.AcksAll {
+		err = partition.CheckInSync()
+	}
+	if err != nil {
+		result.refuse(err)
+		return
+	}
+	group := s.produce.group(partition)
+	g := &s.produce.groups[group]
+	result.group, result.entry = int32(group), int32(len(g.entries))
+	g.entries = append(g.entries, log.Entry{Batch: batch})
+}
+
+// checkRecords applies the rules of Kafka's ProduceRequest.validateRecords and LogValidator: exactly one sound batch.
+func (s *session) checkRecords(t *replica.Topic, partition *replica.Partition, records []byte) (record.Batch, error) {
+	batch, err := record.SplitProduced(records, s.call.Version)
+	if err != nil {
+		return nil, err
+	}
+	if batch.Attributes().IsTransactional() {
+		return nil, &record.InvalidBatchError{Err: kerr.InvalidProducerIDMapping, Message: "The transactional id of this producer is not known: transactions are not supported yet"}
+	}
+	rules := &s.produce.rules
+	*rules = t.Settings().Rules
+	rules.ZstdAllowed = s.call.Version >= 7
+	rules.TopicPartition = partition.Name()
+	return s.check.Check(batch, rules, s.produce.began.UnixMilli())
+}
+
+func (r *stagedResult) refuse(err error) {
+	r.code, _ = protocolError(err)
+	var invalid *record.InvalidBatchError
+	if errors.As(err, &invalid) {
+		r.message, r.recordErrors = invalid.Message, invalid.RecordErrors
+	}
+}
+
+// group returns the index of the group of a partition, making it.
+func (st *produceStage) group(p *replica.Partition) int {
+	if len(st.groups) < manyGroups {
+		for i := range st.groups {
+			if st.groups[i].partition == p {
+				return i
+			}
+		}
+	} else {
+		if len(st.byPart) == 0 {
+			if st.byPart == nil {
+				st.byPart = map[*replica.Partition]int{}
+			}
+			for i := range st.groups {
+				st.byPart[st.groups[i].partition] = i
+			}
+		}
+		if i, ok := st.byPart[p]; ok {
+			return i
+		}
+		st.byPart[p] = len(st.groups)
+	}
+	if n := len(st.groups); n < cap(st.groups) {
+		st.groups = st.groups[:n+1] // keeps the storage of its entries
+		g := &st.groups[n]
+		*g = produceGroup{partition: p, entries: g.entries[:0]}
+	} else {
+		st.groups = append(st.groups, produceGroup{partition: p})
+	}
+	return len(st.groups) - 1
+}
+
+// settleProduce appends what was staged, waits once for all of it, and answers every request in order.
+func (s *session) settleProduce(w *server.Writer) error {
+	stage := &s.produce
+	for i := range stage.groups {
+		g := &stage.groups[i]
+		g.err = g.partition.Append(g.entries, 1, log.OriginClient)
+	}
+	s.awaitCommit()
+	err := s.answerProduce(w)
+	s.api.metrics.served(int16(kmsg.Produce), len(stage.requests), s.services.Clock().Sub(stage.began))
+	stage.reset()
+	return err
+}
+
+// reset forgets what was staged; a burst that was much larger than usual does not keep its storage.
+func (st *produceStage) reset() {
+	if len(st.results) > 4096 {
+		*st = produceStage{}
+		return
+	}
+	for i := range st.groups {
+		clear(st.groups[i].entries)
+		st.groups[i].partition = nil
+	}
+	clear(st.topics)
+	clear(st.results)
+	clear(st.byPart)
+	clear(st.walked.Topics)
+	clear(st.walked.Partitions)
+	st.requests, st.topics, st.results, st.groups = st.requests[:0], st.topics[:0], st.results[:0], st.groups[:0]
+}
+
+// awaitCommit waits until everything appended by requests with acks=all is committed, at most as long as the most
+// patient of them allows.
+func (s *session) awaitCommit() {
+	stage := &s.produce
+	timeoutMillis := int32(-1)
+	result := 0
+	topic := 0
+	for i := range stage.requests {
+		r := &stage.requests[i]
+		for range r.topics {
+			for range stage.topics[topic].Partitions {
+				stage.await(r, &stage.results[result])
+				result++
+			}
+			topic++
+		}
+		if r.acks == replica.AcksAll {
+			timeoutMillis = max(timeoutMillis, r.timeoutMillis)
+		}
+	}
+	s.waiter.Reset(0)
+	waiting := false
+	for i := range stage.groups {
+		if g := &stage.groups[i]; g.awaited > 0 && g.partition.AwaitOffset(g.awaited, s.waiter) {
+			waiting = true
+		}
+	}
+	if !waiting {
+		return
+	}
+	deadline := s.services.Clock().Add(time.Duration(max(timeoutMillis, 0)) * time.Millisecond)
+	for s.waiter.Outstanding() {
+		left := deadline.Sub(s.services.Clock())
+		if left <= 0 || !s.wait(s.call.Context, left) {
+			break
+		}
+	}
+	if s.waiter.Outstanding() {
+		for i := range stage.groups {
+			if g := &stage.groups[i]; g.awaited > 0 {
+				g.partition.ForgetOffset(s.waiter)
+			}
+		}
+	}
+}
+
+// await notes the offset that an entry of a request with acks=all needs.
+func (st *produceStage) await(r *stagedRequest, result *stagedResult) {
+	if r.acks != replica.AcksAll || result.group < 0 {
+		return
+	}
+	g := &st.groups[result.group]
+	if e := &g.entries[result.entry]; g.err == nil && e.Err == nil {
+		g.awaited = max(g.awaited, e.LastOffset+1)
+	}
+}

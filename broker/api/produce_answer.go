@@ -1,0 +1,153 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/replica"
+	"github.com/millrace-io/millrace/broker/server"
+)
+
+// errProduceUnacknowledged closes the connection of a producer with acks=0: it is the only way to tell it of an error.
+var errProduceUnacknowledged = errors.New("a produce request with acks=0 failed")
+
+// produceOutcome is one partition's part of an answer.
+type produceOutcome struct {
+	code                                         int16
+	baseOffset, appendTimeMillis, logStartOffset int64
+}
+
+// answerProduce writes the answers of a burst in the order of its requests.
+func (s *session) answerProduce(w *server.Writer) error {
+	stage := &s.produce
+	topics, results := stage.topics, stage.results
+	var failed error
+	for i := range stage.requests {
+		r := &stage.requests[i]
+		count := 0
+		for j := range r.topics {
+			count += topics[j].Partitions
+		}
+		if r.acks == 0 && r.err == nil {
+			if err := s.checkUnacknowledged(results[:count]); err != nil {
+				failed = err
+			}
+		} else {
+			s.answerProduceRequest(w, r, topics[:r.topics], results[:count])
+		}
+		topics, results = topics[r.topics:], results[count:]
+		if failed != nil {
+			return failed
+		}
+	}
+	return nil
+}
+
+func (s *session) checkUnacknowledged(results []stagedResult) error {
+	for i := range results {
+		if outcome := s.outcome(&stagedRequest{}, &results[i]); outcome.code != 0 {
+			return fmt.Errorf("%w: %w", errProduceUnacknowledged, kerr.ErrorForCode(outcome.code))
+		}
+	}
+	return nil
+}
+
+func (s *session) answerProduceRequest(w *server.Writer, r *stagedRequest, topics []stagedTopic, results []stagedResult) {
+	flexible := r.version >= 9
+	w.Begin(r.correlationID, flexible)
+	e := encoder{b: w.Buf, flexible: flexible}
+	misled := false
+	e.array(len(topics))
+	for i := range topics {
+		t := &topics[i]
+		if r.version >= 13 {
+			e.uuid(t.ID)
+		} else {
+			e.string(t.Name)
+		}
+		e.array(t.Partitions)
+		for j := range results[:t.Partitions] {
+			outcome := s.outcome(r, &results[j])
+			misled = misled || outcome.code == kerr.NotLeaderForPartition.Code
+			s.encodeProducePartition(&e, r, t, &results[j], outcome)
+		}
+		results = results[t.Partitions:]
+		e.noTags()
+	}
+	e.int32(0) // throttle
+	if misled && r.version >= 10 {
+		s.endpointsTag(&e, 1)
+	} else {
+		e.noTags()
+	}
+	w.Buf = e.b
+	w.End()
+}
+
+func (s *session) encodeProducePartition(e *encoder, r *stagedRequest, t *stagedTopic, result *stagedResult, o produceOutcome) {
+	e.int32(result.index)
+	e.int16(o.code)
+	e.int64(o.baseOffset)
+	e.int64(o.appendTimeMillis)
+	if r.version >= 5 {
+		e.int64(o.logStartOffset)
+	}
+	if r.version >= 8 {
+		e.array(len(result.recordErrors))
+		for i := range result.recordErrors {
+			e.int32(result.recordErrors[i].Index)
+			e.nullableText(result.recordErrors[i].Message)
+			e.noTags()
+		}
+		e.nullableText(result.message)
+	}
+	if r.version >= 10 && o.code == kerr.NotLeaderForPartition.Code && t.topic != nil {
+		leader, epoch := s.currentLeader(t.topic, result.index)
+		e.uvarint(1)
+		e.leaderTag(0, leader, epoch)
+		return
+	}
+	e.noTags()
+}
+
+// outcome says what became of one partition's records.
+func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome {
+	none := produceOutcome{code: result.code, baseOffset: -1, appendTimeMillis: -1, logStartOffset: -1}
+	if result.group < 0 {
+		s.api.metrics.failed("Produce", none.code)
+		return none
+	}
+	g := &s.produce.groups[result.group]
+	entry := &g.entries[result.entry]
+	err := g.err
+	if err == nil {
+		err = entry.Err
+	}
+	if err == nil && r.acks == replica.AcksAll {
+		err = s.committed(g.partition, entry)
+	}
+	if err != nil {
+		result.refuse(err)
+		none.code = result.code
+		s.api.metrics.failed("Produce", none.code)
+		if none.code == kerr.DuplicateSequenceNumber.Code {
+			none.code = 0 // Kafka answers success without an offset
+		}
+		return none
+	}
+	return produceOutcome{baseOffset: entry.BaseOffset, appendTimeMillis: entry.LogAppendTimeMillis, logStartOffset: entry.LogStartOffset}
+}
+
+// committed returns nil once the in-sync replicas hold the entry.
+func (s *session) committed(p *replica.Partition, entry *log.Entry) error {
+	if p.HighWatermark() > entry.LastOffset {
+		return nil
+	}
+	if err := p.Err(); err != nil {
+		return err
+	}
+	return kerr.RequestTimedOut
+}

@@ -1,0 +1,49 @@
+package api
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace-io/millrace/broker/group"
+	"github.com/millrace-io/millrace/broker/replica"
+	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/metadata"
+	"github.com/millrace-io/millrace/metadata/config"
+)
+
+// Services is what handlers work with. Fixed after New.
+type Services struct {
+	NodeID   int32
+	Metadata *metadata.Node
+	Replicas *replica.Manager
+	Groups   *group.Service
+	Settings *config.Resolver // effective topic and broker settings
+	Clock    func() time.Time
+	Logger   *slog.Logger
+
+	Registerer prometheus.Registerer // optional
+	// MemoryBudget bounds what large decoded requests may take together; shared with the listeners. Nil: 400 MiB.
+	MemoryBudget *server.Budget
+	// MaxFetchSessions is max.incremental.fetch.session.cache.slots; 0: Kafka's default of 1000.
+	MaxFetchSessions int
+	// MaxFetchBytes is fetch.max.bytes; 0: Kafka's default of 55 MiB.
+	MaxFetchBytes int
+
+	// LogLevel is the level of the root logger, which is shown and changed as a BROKER_LOGGER resource; nil: there is none.
+	LogLevel *slog.LevelVar
+	// Advertised is the host:port told to clients, by listener name; without an entry it is what each client dialled.
+	Advertised map[string]string
+
+	rows      []Row // the table, for ApiVersions
+	topics    topicCreator
+	producers producerIDs
+}
+
+// Call is one request on its way through a handler.
+type Call struct {
+	*server.Peer
+	Version  int16
+	ClientID string
+}

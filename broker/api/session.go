@@ -1,0 +1,181 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/record"
+	"github.com/millrace-io/millrace/broker/replica"
+	"github.com/millrace-io/millrace/broker/server"
+)
+
+// A decoded request that may take less than this is not counted against the memory budget.
+const unbudgetedBytes = 256 << 10
+
+// API makes the sessions of connections. One per broker.
+type API struct {
+	services *Services
+	rows     [128]*Row // by key
+	metrics  *metrics
+	fetches  *fetchSessions
+	codecs   record.Codecs
+}
+
+// New prepares the table for the given services.
+func New(services *Services) *API {
+	services.rows = Table()
+	if services.MemoryBudget == nil {
+		services.MemoryBudget = server.NewBudget(400 << 20)
+	}
+	if services.MaxFetchSessions == 0 {
+		services.MaxFetchSessions = 1000
+	}
+	if services.MaxFetchBytes == 0 {
+		services.MaxFetchBytes = 55 << 20
+	}
+	a := &API{services: services, metrics: newMetrics(services.Registerer, services.rows)}
+	a.fetches = newFetchSessions(services.MaxFetchSessions, services.Registerer)
+	for i := range services.rows {
+		a.rows[services.rows[i].Key] = &services.rows[i]
+	}
+	return a
+}
+
+// NewSession returns the session of a new connection.
+func (a *API) NewSession(peer *server.Peer) server.Session {
+	return &session{api: a, services: a.services, call: Call{Peer: peer}, waiter: replica.NewWaiter(), check: record.Validator{Codecs: &a.codecs}}
+}
+
+// session handles the requests of one connection. Owned by that connection's goroutine.
+type session struct {
+	api      *API
+	services *Services
+	call     Call
+	waiter   *replica.Waiter
+	timer    *time.Timer // nil until first used
+	produce  produceStage
+	fetch    fetchState
+	check    record.Validator
+}
+
+// Handle answers a request, or stages it when it is a Produce.
+func (s *session) Handle(req *server.Request, w *server.Writer) error {
+	row := s.row(req.Key)
+	if !s.services.admitted(&s.call, row) {
+		return s.refuse(req, "no such API for this client")
+	}
+	if req.Version < row.MinVersion || req.Version > row.MaxVersion {
+		if req.Key == int16(kmsg.ApiVersions) {
+			if err := s.Settle(w); err != nil {
+				return err
+			}
+			s.encode(w, req.CorrelationID, false, unsupportedApiVersions())
+			return w.Flush()
+		}
+		return s.refuse(req, fmt.Sprintf("versions %d to %d are spoken", row.MinVersion, row.MaxVersion))
+	}
+	if kmsg.Key(req.Key) == kmsg.Produce {
+		return s.stageProduce(req)
+	}
+	if err := s.Settle(w); err != nil {
+		return err
+	}
+	start := s.services.Clock()
+	var err error
+	if kmsg.Key(req.Key) == kmsg.Fetch {
+		err = s.handleFetch(req, w)
+	} else {
+		err = s.handleDecoded(row, req, w)
+	}
+	s.api.metrics.served(req.Key, 1, s.services.Clock().Sub(start))
+	return err
+}
+
+// Settle appends and answers every Produce that was staged.
+func (s *session) Settle(w *server.Writer) error {
+	if len(s.produce.requests) == 0 {
+		return nil
+	}
+	return s.settleProduce(w)
+}
+
+// Close ends the session.
+func (s *session) Close() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+func (s *session) row(key int16) *Row {
+	if key < 0 || int(key) >= len(s.api.rows) {
+		return nil
+	}
+	return s.api.rows[key]
+}
+
+func (s *session) refuse(req *server.Request, why string) error {
+	return fmt.Errorf("request with API key %d (%s) version %d: %s", req.Key, kmsg.NameForKey(req.Key), req.Version, why)
+}
+
+// handleDecoded runs the handler of a row on a request that kmsg decodes.
+func (s *session) handleDecoded(row *Row, req *server.Request, w *server.Writer) error {
+	estimate := int64(len(req.Body)) * int64(row.BytesPerByte)
+	if estimate > unbudgetedBytes {
+		if err := s.services.MemoryBudget.Acquire(s.call.Context, estimate); err != nil {
+			return fmt.Errorf("%s request of %d bytes: %w", kmsg.NameForKey(req.Key), req.SizeBytes, err)
+		}
+		defer s.services.MemoryBudget.Release(estimate)
+	}
+	decoded := row.newRequest()
+	decoded.SetVersion(req.Version)
+	if err := decoded.ReadFrom(bytes.Clone(req.Body)); err != nil {
+		return fmt.Errorf("%s request version %d cannot be decoded: %w", kmsg.NameForKey(req.Key), req.Version, err)
+	}
+	correlationID, flexible := req.CorrelationID, req.Flexible
+	s.call.Version, s.call.ClientID = req.Version, req.ClientID
+	if row.Waits {
+		if err := w.Park(); err != nil {
+			return err
+		}
+	} else if err := w.Flush(); err != nil { // the handler may take its time
+		return err
+	}
+	answer := row.handle(s.services, &s.call, decoded)
+	if row.Waits {
+		w.Unpark()
+	}
+	if answer == nil {
+		return fmt.Errorf("%s request version %d was refused", kmsg.NameForKey(row.Key), decoded.GetVersion())
+	}
+	answer.SetVersion(decoded.GetVersion())
+	s.encode(w, correlationID, flexible && answer.Key() != int16(kmsg.ApiVersions), answer)
+	return nil
+}
+
+func (s *session) encode(w *server.Writer, correlationID int32, flexible bool, answer kmsg.Response) {
+	w.Begin(correlationID, flexible)
+	w.Buf = answer.AppendTo(w.Buf)
+	w.End()
+}
+
+// wait blocks until the waiter is signalled, so long has passed, or the connection ends; it reports whether it was
+// signalled.
+func (s *session) wait(ctx context.Context, timeout time.Duration) bool {
+	if s.timer == nil {
+		s.timer = time.NewTimer(timeout)
+	} else {
+		s.timer.Reset(timeout)
+	}
+	defer s.timer.Stop()
+	select {
+	case <-s.waiter.C:
+		return true
+	case <-s.timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
