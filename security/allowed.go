@@ -1,5 +1,11 @@
 package security
 
+// Admitted decides whether there is anything of a type that who may do an operation on. It is the first gate of every
+// request; Allowed decides for what the request names.
+func Admitted(who Identity, operation Operation, resource ResourceType) bool {
+	return Allowed(who, operation, resource, "")
+}
+
 // Allowed decides whether who may do an operation on the resource of that type and name. Names are the tenant's own:
 // who belongs to another tenant has no way to name anything of this one, and a tenant that does not exist has nothing.
 func Allowed(who Identity, operation Operation, resource ResourceType, name string) bool {
