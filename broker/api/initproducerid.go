@@ -1,0 +1,108 @@
+package api
+
+import (
+	"context"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/security"
+)
+
+// InitProducerId, key 22, versions 0 to 5 (version 6, KIP-939, is unstable in Kafka and has no codec here). Kafka:
+// KafkaApis.handleInitProducerIdRequest, TransactionCoordinator.
+//
+// Without a transactional id every call gets a fresh producer id with epoch 0, whatever producer id it brings (KIP-360 asks
+// for a bump only of transactional producers). While no block of ids can be had: COORDINATOR_LOAD_IN_PROGRESS, as Kafka.
+//
+// Deviation: a transactional id is refused with UNSUPPORTED_VERSION, which clients report as fatal, until this broker
+// coordinates transactions; an empty one is INVALID_REQUEST as in Kafka.
+func initProducerID(s *Services, c *Call, r *kmsg.InitProducerIDRequest) kmsg.Response {
+	answer := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+	answer.ProducerID, answer.ProducerEpoch = -1, -1
+	if fault := initProducerIDFault(s, c, r); fault != nil {
+		answer.ErrorCode = fault.Code
+		return answer
+	}
+	id, err := s.producers.next(c.Context, s.Metadata.AllocateProducerIDs)
+	if err != nil {
+		s.Logger.Warn("no producer id could be had", "error", err)
+		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		return answer
+	}
+	answer.ProducerID, answer.ProducerEpoch = id, 0
+	return answer
+}
+
+func initProducerIDFault(s *Services, c *Call, r *kmsg.InitProducerIDRequest) *kerr.Error {
+	id := r.TransactionalID
+	switch {
+	case id != nil && !s.Allowed(c, security.OperationWrite, security.ResourceTransactionalID, *id):
+		return kerr.TransactionalIDAuthorizationFailed
+	case id == nil && !s.allowedOnCluster(c, security.OperationIdempotentWrite) &&
+		!s.Allowed(c, security.OperationWrite, security.ResourceTopic, ""):
+		return kerr.ClusterAuthorizationFailed
+	case (r.ProducerID == -1) != (r.ProducerEpoch == -1), id != nil && *id == "":
+		return kerr.InvalidRequest
+	case id != nil:
+		return kerr.UnsupportedVersion
+	}
+	return nil
+}
+
+// producerIDs hands out the ids of a block, and fetches the next block when it is used up. Its zero value is ready.
+type producerIDs struct {
+	mu       sync.Mutex
+	free     int64         // guarded by mu: the next id
+	end      int64         // guarded by mu: one past the last id of the block
+	fetching chan struct{} // guarded by mu: closed when the block under way is there; nil: none is
+}
+
+// next returns an id that nobody else has. allocate is called by one at a time, with no lock held.
+func (p *producerIDs) next(ctx context.Context, allocate func(context.Context) (int64, int, error)) (int64, error) {
+	for {
+		id, wait, ok := p.take()
+		switch {
+		case ok:
+			return id, nil
+		case wait == nil:
+			if err := p.fetch(ctx, allocate); err != nil {
+				return 0, err
+			}
+		default:
+			select {
+			case <-wait:
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}
+	}
+}
+
+// take returns an id; or the channel to wait on; or neither, and then the caller must fetch.
+func (p *producerIDs) take() (id int64, wait <-chan struct{}, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.free < p.end {
+		p.free++
+		return p.free - 1, nil, true
+	}
+	if p.fetching != nil {
+		return 0, p.fetching, false
+	}
+	p.fetching = make(chan struct{})
+	return 0, nil, false
+}
+
+func (p *producerIDs) fetch(ctx context.Context, allocate func(context.Context) (int64, int, error)) error {
+	first, count, err := allocate(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.fetching)
+	p.fetching = nil
+	if err == nil {
+		p.free, p.end = first, first+int64(count)
+	}
+	return err
+}
