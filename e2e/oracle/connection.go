@@ -61,13 +61,13 @@ func (c *connection) sendFrame(frame []byte, request kmsg.Request, silent bool) 
 
 // receive reads the answer to the oldest waiting request. It checks the order of answers and that the body has nothing
 // beyond what its version defines.
-func (c *connection) receive() (kmsg.Response, error) {
+func (c *connection) receive(within time.Duration) (kmsg.Response, error) {
 	if len(c.waiting) == 0 {
 		return nil, errors.New("no request waits for an answer")
 	}
 	next := c.waiting[0]
 	c.waiting = c.waiting[1:]
-	frame, err := c.readFrame()
+	frame, err := c.readFrame(within)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,8 @@ func (c *connection) receive() (kmsg.Response, error) {
 	return decodeResponse(next.request, frame[4:])
 }
 
-func (c *connection) readFrame() ([]byte, error) {
-	if err := c.SetReadDeadline(time.Now().Add(answerWithin)); err != nil {
+func (c *connection) readFrame(within time.Duration) ([]byte, error) {
+	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
 		return nil, err
 	}
 	var size [4]byte

@@ -123,7 +123,7 @@ func (s *Session) ask(request kmsg.Request) (kmsg.Response, error) {
 	if err := c.send(request, false); err != nil {
 		return nil, err
 	}
-	return c.receive()
+	return c.receive(answerWithin)
 }
 
 // sendBroken sends a request of the instance's API that is wrong as a frame, and shows what comes of it.
@@ -136,7 +136,9 @@ func (s *Session) sendBroken(step *Step) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.exchangeBytes(c, step, frame)
+	request := kmsg.RequestForKey(s.instance.About.Key)
+	request.SetVersion(s.instance.Version)
+	return s.exchangeBytes(c, step, frame, request)
 }
 
 // brokenFrame builds a request of default fields and breaks it.

@@ -66,25 +66,38 @@ func chosen(t *testing.T) []Conversation {
 	return kept
 }
 
-func startKafka(t *testing.T) string {
-	if *kafkaAt != "" {
-		return *kafkaAt
-	}
-	return harness.StartKafka(t, harness.KafkaConfig{Settings: settings}).Address()
+// A server is what a suite needs to know of one it talks to.
+type server interface {
+	Address() string
+	DataDir() string
 }
 
-func startOther(t *testing.T) string {
+// elsewhere is a server that somebody else started.
+type elsewhere string
+
+func (e elsewhere) Address() string { return string(e) }
+func (e elsewhere) DataDir() string { return "" }
+
+func startKafka(t *testing.T) server {
+	if *kafkaAt != "" {
+		return elsewhere(*kafkaAt)
+	}
+	return harness.StartKafka(t, harness.KafkaConfig{Settings: settings})
+}
+
+func startOther(t *testing.T) server {
 	switch *otherName {
 	case "millrace":
-		return harness.StartMillrace(t, harness.MillraceConfig{Settings: settings}).Address()
+		return harness.StartMillrace(t, harness.MillraceConfig{Settings: settings})
 	case "kafka":
-		return harness.StartKafka(t, harness.KafkaConfig{Settings: settings}).Address()
+		return harness.StartKafka(t, harness.KafkaConfig{Settings: settings})
 	}
-	return *otherName
+	return elsewhere(*otherName)
 }
 
-func meet(t *testing.T, name string, start func(*testing.T) string) *Target {
-	target, err := Meet(name, start(t))
+func meet(t *testing.T, name string, start func(*testing.T) server) *Target {
+	s := start(t)
+	target, err := Meet(name, s.Address(), s.DataDir())
 	if err != nil {
 		t.Fatal(err)
 	}

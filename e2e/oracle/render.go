@@ -116,7 +116,7 @@ func (r *renderer) list(path string, v reflect.Value) {
 	elements := make([]element, 0, v.Len())
 	for i := range v.Len() {
 		identity := r.identity(v.Index(i))
-		if r.keep != "" && !strings.Contains(path, "[") && hasName(v.Index(i)) && !strings.Contains(identity, r.keep) {
+		if r.keep != "" && hasName(v.Index(i)) && !strings.Contains(identity, r.keep) {
 			continue
 		}
 		elements = append(elements, element{identity, v.Index(i)})
@@ -148,11 +148,9 @@ func (r *renderer) list(path string, v reflect.Value) {
 var naming = []string{"Topic", "Name", "ResourceName", "Group", "GroupID", "ConfigName", "Listener", "Dir", "MemberID", "Key", "CoordinatorKey"}
 var numbering = []string{"ResourceType", "Partition", "NodeID", "ReplicaID", "BrokerID", "ApiKey", "ProducerID", "BatchIndex"}
 
+// hasName says whether the elements of a list are topics, groups or resources, of which a script may keep its own.
 func hasName(v reflect.Value) bool {
-	return slices.ContainsFunc(naming, func(name string) bool {
-		f := v.FieldByName(name)
-		return f.IsValid() && (f.Kind() == reflect.String || f.Kind() == reflect.Pointer && f.Type().Elem().Kind() == reflect.String)
-	})
+	return slices.ContainsFunc([]string{"Topic", "Group", "ResourceName"}, func(name string) bool { return v.FieldByName(name).IsValid() })
 }
 
 func (r *renderer) identity(v reflect.Value) string {
@@ -263,7 +261,10 @@ func (r *renderer) text(name, text string) string {
 		return "some text"
 	}
 	text = strings.ReplaceAll(text, r.session.suffix, "~")
-	text = strings.ReplaceAll(text, r.session.target.Address, "HOST:PORT")
+	text = loopback.ReplaceAllString(text, "HOST:PORT")
+	if r.session.target.DataDir != "" {
+		text = strings.ReplaceAll(text, r.session.target.DataDir, "LOGDIR")
+	}
 	for id, topic := range r.session.topicNames {
 		text = strings.ReplaceAll(text, idText(id), "id("+strings.ReplaceAll(topic, r.session.suffix, "~")+")")
 	}
@@ -279,6 +280,8 @@ func (r *renderer) text(name, text string) string {
 }
 
 var longNumber = regexp.MustCompile(`-?\b\d{13,19}\b`)
+
+var loopback = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 
 // clockInText shows a time within two hours of now, and such a time less the largest number there is.
 func clockInText(number string) string {

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
@@ -31,7 +32,7 @@ type Step struct {
 	Topic   *topicStep    // a topic to create and wait for
 	Produce *produceStep  // records to append, unchecked but for success
 	Broken  string        // a frame of the conversation's API that is broken in this way
-	Raw     string        // a frame's bytes after its length, in hex
+	Raw     string        // bytes to send, in hex
 	Await   string        // the connection whose request was sent with "later"
 	Wait    time.Duration // for what only time changes
 
@@ -41,6 +42,7 @@ type Step struct {
 	From, UpTo int16             // versions of the conversation to which the step belongs
 	Later      bool              // do not read the answer yet
 	Silent     bool              // no answer is expected
+	Within     time.Duration     // how long to wait for the answer
 	Retry      []int16           // error codes to repeat the request on: what passes with time
 	Save       map[string]string // variable -> path in the answer
 	Keep       string            // only list elements that have this text in a name
@@ -70,6 +72,7 @@ type stepText struct {
 	For     string               `yaml:"for"`
 	Later   bool                 `yaml:"later"`
 	Silent  bool                 `yaml:"silent"`
+	Within  time.Duration        `yaml:"within"`
 	Retry   []int16              `yaml:"retry"`
 	Save    map[string]string    `yaml:"save"`
 	Keep    string               `yaml:"keep"`
@@ -157,12 +160,11 @@ func (c *Conversation) readStep(node *yaml.Node) (Step, error) {
 	}
 	step := Step{
 		Line: node.Line, Topic: text.Topic, Produce: text.Produce, Broken: text.Broken, Raw: text.Raw, Await: text.Await, Wait: text.Wait,
-		Connection: text.On, Version: text.Version, From: 0, UpTo: 1 << 14, Later: text.Later, Silent: text.Silent,
+		Version: text.Version, From: 0, UpTo: 1 << 14, Later: text.Later, Silent: text.Silent,
 		Retry: text.Retry, Save: text.Save, Keep: text.Keep,
 	}
-	if step.Connection == "" {
-		step.Connection = "a"
-	}
+	step.Connection = cmp.Or(text.On, "a")
+	step.Within = cmp.Or(text.Within, answerWithin)
 	if text.For != "" {
 		var err error
 		if step.From, step.UpTo, err = versionRange(text.For, 0, 1<<14); err != nil {

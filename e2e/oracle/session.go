@@ -19,6 +19,7 @@ import (
 type Target struct {
 	Name      string
 	Address   string
+	DataDir   string // where its logs are, "" when unknown
 	clusterID string
 	newest    map[int16]int16 // API key -> newest version this server accepts
 }
@@ -226,7 +227,7 @@ func (s *Session) sendRequest(step *Step) ([]Line, error) {
 // answer reads the next answer of the connection and renders it. With codes to retry on, again sends the request anew.
 func (s *Session) answer(c *connection, step *Step, again func() (*connection, error)) ([]Line, error) {
 	for deadline := time.Now().Add(answerWithin); ; {
-		response, err := c.receive()
+		response, err := c.receive(step.Within)
 		if err != nil {
 			delete(s.connections, step.Connection)
 			c.Close()
@@ -297,7 +298,7 @@ func (s *Session) learn(response kmsg.Response) {
 }
 
 func (s *Session) name(id TopicID, topic string) {
-	if id != (TopicID{}) {
+	if id != (TopicID{}) && topic != "" {
 		s.topicNames[id] = topic
 	}
 }
@@ -342,19 +343,26 @@ func (s *Session) sendRaw(step *Step) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.exchangeBytes(c, step, frame)
+	return s.exchangeBytes(c, step, frame, nil)
 }
 
-// exchangeBytes sends bytes that need not be a request and shows whether anything came back.
-func (s *Session) exchangeBytes(c *connection, step *Step, frame []byte) ([]Line, error) {
+// exchangeBytes sends bytes that need not be a request and shows what came back: as an answer to request if it reads as
+// one, else as bytes.
+func (s *Session) exchangeBytes(c *connection, step *Step, frame []byte, request kmsg.Request) ([]Line, error) {
 	delete(s.connections, step.Connection)
 	defer c.Close()
 	if _, err := c.Write(frame); err != nil {
 		return []Line{{"answer", errClosed.Error()}}, nil
 	}
-	answer, err := c.readFrame()
+	answer, err := c.readFrame(step.Within)
 	if err != nil {
 		return []Line{{"answer", err.Error()}}, nil
+	}
+	if request != nil {
+		if response, err := decodeResponse(request, answer[4:]); err == nil {
+			s.current = API{Key: response.Key()}
+			return s.renderer.render(response, "~"), nil
+		}
 	}
 	return []Line{{"answer", hex.EncodeToString(answer)}}, nil
 }

@@ -11,8 +11,8 @@ import (
 
 // Meet asks a server who it is and what it speaks, and waits until its group coordinator answers for every partition
 // of the offsets topic, so that no conversation sees a server that is still starting.
-func Meet(name, address string) (*Target, error) {
-	t := &Target{Name: name, Address: address, newest: map[int16]int16{}}
+func Meet(name, address, dataDir string) (*Target, error) {
+	t := &Target{Name: name, Address: address, DataDir: dataDir, newest: map[int16]int16{}}
 	c, err := dial(address)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func exchange(c *connection, request kmsg.Request, version int16) (kmsg.Response
 	if err := c.send(request, false); err != nil {
 		return nil, err
 	}
-	return c.receive()
+	return c.receive(answerWithin)
 }
 
 func (t *Target) readVersions(c *connection) error {
@@ -87,10 +87,25 @@ func awaitCoordinator(c *connection) error {
 		if !slices.ContainsFunc(described.(*kmsg.DescribeGroupsResponse).Groups, func(g kmsg.DescribeGroupsResponseGroup) bool {
 			return slices.Contains(coordinatorNotReady, g.ErrorCode)
 		}) {
-			return nil
+			return awaitProducerIDs(c)
 		}
 	}
 	return fmt.Errorf("the group coordinator is not ready")
+}
+
+func awaitProducerIDs(c *connection) error {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		request := kmsg.NewPtrInitProducerIDRequest()
+		request.ProducerID, request.ProducerEpoch = -1, -1
+		response, err := exchange(c, request, 4)
+		if err != nil {
+			return err
+		}
+		if response.(*kmsg.InitProducerIDResponse).ErrorCode == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("no producer ids are given out")
 }
 
 // HoldAll holds every instance with the target, several at a time, and returns the transcripts in the order of the
