@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace-io/millrace/broker/log/segment"
 )
 
 var (
@@ -20,18 +22,7 @@ var (
 
 // CorruptError is a place on disk whose bytes are not what was written, below the recovery point. The partition is
 // offline until somebody looks at it. It is a kerr.KafkaStorageError for the wire.
-type CorruptError struct {
-	File   string
-	Offset int64 // position in the file, in bytes
-	Reason string
-}
-
-func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s is corrupt at byte %d: %s", e.File, e.Offset, e.Reason)
-}
-
-// Unwrap gives the error that clients are told.
-func (e *CorruptError) Unwrap() error { return kerr.KafkaStorageError }
+type CorruptError = segment.CorruptError
 
 // OfflineError says why a log directory went offline. It is a kerr.KafkaStorageError for the wire.
 type OfflineError struct {
