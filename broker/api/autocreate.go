@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/controller"
 )
 
@@ -101,11 +102,25 @@ func (s *Services) newTopic(name string) controller.NewTopic {
 		return topic
 	}
 	topic.PartitionCount = settings.Int32(prefix + "num.partitions")
-	topic.ReplicationFactor = int16(settings.Int32(prefix + "replication.factor"))
+	topic.ReplicationFactor = s.internalReplicationFactor(settings, prefix+"replication.factor")
 	compact, producer := "compact", "producer"
 	segment := strconv.FormatInt(settings.Int64(prefix+"segment.bytes"), 10)
 	topic.Configs = map[string]*string{"cleanup.policy": &compact, "compression.type": &producer, "segment.bytes": &segment}
 	return topic
+}
+
+// internalReplicationFactor is what the setting says where somebody has set it. Kafka's default of 3 would leave a cluster
+// of one or two brokers without groups for ever, so the default is as many as there are brokers, up to that.
+func (s *Services) internalReplicationFactor(settings config.Effective, name string) int16 {
+	factor := int16(settings.Int32(name))
+	if settings.Source(name) != config.SourceDefault {
+		return factor
+	}
+	var brokers int16
+	for range s.Metadata.Image().Brokers() {
+		brokers++
+	}
+	return max(min(factor, brokers), 1)
 }
 
 // start begins the creation of a topic unless it is under way; nil where too many are.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -97,6 +98,9 @@ func (p *producerIDs) take() (id int64, wait <-chan struct{}, ok bool) {
 
 func (p *producerIDs) fetch(ctx context.Context, allocate func(context.Context) (int64, int, error)) error {
 	first, count, err := allocate(ctx)
+	if err == nil && count < 1 {
+		err = errors.New("allocate producer ids: the block is empty")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.fetching)
