@@ -2,50 +2,134 @@ package metadata
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
 
+	"github.com/millrace-io/millrace/metadata/command"
+	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
+	"github.com/millrace-io/millrace/metadata/raft"
 )
 
+// startTimeout bounds how long Start waits for an only voter to elect itself and apply its log.
+const startTimeout = time.Minute
+
 // Node is this process's member of the metadata quorum.
-type Node struct{ impl }
+//
+// Its goroutines are started by Start and joined by Close: the proposer, the publisher, and those of the quorum.
+type Node struct {
+	cfg        Config
+	controller *controller.Controller
+	machine    *machine
+	publisher  *publisher
+	proposer   *proposer
+	quorum     *raft.Quorum
+	metrics    *metrics
+
+	started bool          // owned by the caller of Start and Close
+	stop    chan struct{} // closed by Close
+	joined  chan struct{} // closed when the proposer has ended
+	running sync.WaitGroup
+	once    sync.Once
+	closed  error // of Close
+}
 
 // Open reads the directory and prepares the node; nothing runs before Start.
-func Open(ctx context.Context, cfg Config) (*Node, error) { return open(ctx, cfg) }
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	m := newMachine()
+	quorum, err := raft.Open(raft.Config{
+		Directory: cfg.Directory, NodeID: cfg.NodeID, ClusterID: cfg.ClusterID, InMemory: cfg.InMemory, Logger: cfg.Logger,
+		Bootstrap: func(clusterID string) []byte {
+			return command.Encode([]command.Group{controller.Bootstrap(clusterID)})
+		},
+	}, m)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, controller: controller.New(config.NewResolver(cfg.NodeID, cfg.Static)), machine: m, publisher: newPublisher(m),
+		quorum: quorum, stop: make(chan struct{}), joined: make(chan struct{}),
+	}
+	if n.metrics, err = newMetrics(cfg.Registerer, n); err != nil {
+		return nil, errors.Join(err, quorum.Close())
+	}
+	n.proposer = &proposer{quorum: quorum, machine: m, metrics: n.metrics, clock: cfg.Clock, queue: make(chan *proposal, maxGroupsPerEntry)}
+	return n, nil
+}
+
+// ClusterID returns the id of the cluster, known as soon as the node is open.
+func (n *Node) ClusterID() string { return n.quorum.ClusterID() }
 
 // Image returns the newest image. It never blocks.
-func (n *Node) Image() *image.Image { return n.image() }
+func (n *Node) Image() *image.Image { return n.machine.newest.Load() }
 
 // Subscribe registers a function that sees every change once and in order; all run on one goroutine, in the order they
-// were registered. The first call delivers everything that there is. Register before Start.
-func (n *Node) Subscribe(name string, fn func(*image.Delta)) { n.subscribe(name, fn) }
+// were registered. The first call delivers everything that there is. Register before Start. The function must not wait
+// for a change of the metadata.
+func (n *Node) Subscribe(name string, fn func(*image.Delta)) {
+	n.publisher.subscribers = append(n.publisher.subscribers, subscriber{name: name, fn: fn})
+}
 
-// Start joins the quorum and returns when this node has a leader and its subscribers know the state that the last stop left behind.
-func (n *Node) Start() error { return n.start() }
+// Start joins the quorum. An only voter leads, and its subscribers know the state that the last stop left behind, when
+// Start returns.
+func (n *Node) Start() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := n.quorum.Start(ctx); err != nil {
+		return err
+	}
+	n.started = true
+	n.running.Go(func() { n.publisher.run(n.stop) })
+	n.running.Go(func() {
+		defer close(n.joined)
+		n.proposer.run(n.stop)
+	})
+	if err := n.publisher.await(ctx, n.Image().Index(), n.stop); err != nil {
+		return fmt.Errorf("publish metadata: %w", err)
+	}
+	return nil
+}
 
-// Close leaves the quorum and stops. Requests that wait are answered with a retriable error.
-func (n *Node) Close() error { return n.close() }
+// Close leaves the quorum and stops. Requests that wait are answered with a retriable error. It may be called again.
+func (n *Node) Close() error {
+	n.once.Do(func() {
+		close(n.stop)
+		n.closed = n.quorum.Close() // before the proposer is joined: it may wait for an entry
+		n.running.Wait()
+		if !n.started {
+			close(n.joined)
+		}
+		n.metrics.unregister()
+	})
+	return n.closed
+}
 
 // Failed is closed after the first error of the store: nothing is accepted any more and the process must stop. Err tells why.
-func (n *Node) Failed() <-chan struct{} { return n.failed() }
+func (n *Node) Failed() <-chan struct{} { return n.quorum.Failed() }
 
 // Err returns the error that Failed announces.
-func (n *Node) Err() error { return n.err() }
+func (n *Node) Err() error { return n.quorum.Err() }
 
 // Leader returns the id of the quorum's leader.
-func (n *Node) Leader() (id int32, ok bool) { return n.leader() }
+func (n *Node) Leader() (id int32, ok bool) {
+	id = n.quorum.State().LeaderID
+	return id, id >= 0
+}
 
 // IsController reports whether this node leads the quorum.
-func (n *Node) IsController() bool { return n.isController() }
+func (n *Node) IsController() bool { return n.quorum.Leads() }
 
-// Quorum describes the quorum as DescribeQuorum shows it.
-func (n *Node) Quorum() QuorumState { return n.quorum() }
-
-// QuorumState is the state of the metadata quorum.
+// QuorumState is the state of the metadata quorum, as DescribeQuorum shows it.
 type QuorumState struct {
 	LeaderID      int32 // -1: none
 	LeaderEpoch   int32
-	HighWatermark int64 // index of the last committed entry, plus one
+	HighWatermark int64 // index behind the last committed entry
 	Voters        []QuorumMember
 	Observers     []QuorumMember
 }
@@ -53,37 +137,31 @@ type QuorumState struct {
 // QuorumMember is one member's place in the metadata log.
 type QuorumMember struct {
 	NodeID                      int32
-	LogEndOffset                int64
+	LogEndOffset                int64 // -1: unknown
 	LastFetchTimestampMillis    int64 // -1: unknown
 	LastCaughtUpTimestampMillis int64 // -1: unknown
 }
 
-// CreateTopics creates each topic that can be, and says of each what became of it, in order.
-func (n *Node) CreateTopics(ctx context.Context, tenant string, topics []controller.NewTopic, validateOnly bool) []controller.CreatedTopic {
-	return n.createTopics(ctx, tenant, topics, validateOnly)
-}
-
-// DeleteTopics deletes topics; the errors are in the order of ids.
-func (n *Node) DeleteTopics(ctx context.Context, ids []image.TopicID) []error {
-	return n.deleteTopics(ctx, ids)
-}
-
-// CreatePartitions adds partitions to topics; the errors are in the order of the requests.
-func (n *Node) CreatePartitions(ctx context.Context, requests []controller.MorePartitions, validateOnly bool) []error {
-	return n.createPartitions(ctx, requests, validateOnly)
-}
-
-// AlterConfigs changes settings; the errors are in the order of changes.
-func (n *Node) AlterConfigs(ctx context.Context, changes []controller.ConfigChange, validateOnly bool) []error {
-	return n.alterConfigs(ctx, changes, validateOnly)
-}
-
-// AllocateProducerIDs hands out a block of producer ids that nobody else gets.
-func (n *Node) AllocateProducerIDs(ctx context.Context) (first int64, count int, err error) {
-	return n.allocateProducerIDs(ctx)
-}
-
-// RegisterBroker writes a broker's registration and returns its epoch. The epoch of the argument is not used.
-func (n *Node) RegisterBroker(ctx context.Context, b image.Broker) (epoch int64, err error) {
-	return n.registerBroker(ctx, b)
+// Quorum describes the quorum.
+func (n *Node) Quorum() QuorumState {
+	s := n.quorum.State()
+	members := func(ids []int32) []QuorumMember {
+		list := make([]QuorumMember, 0, len(ids))
+		for _, id := range ids {
+			m := QuorumMember{NodeID: id, LogEndOffset: -1, LastFetchTimestampMillis: -1, LastCaughtUpTimestampMillis: -1}
+			if id == n.cfg.NodeID {
+				m.LogEndOffset = int64(s.LastIndex) + 1
+			}
+			if id == s.LeaderID {
+				m.LastFetchTimestampMillis = n.cfg.Clock().UnixMilli()
+				m.LastCaughtUpTimestampMillis = m.LastFetchTimestampMillis
+			}
+			list = append(list, m)
+		}
+		return list
+	}
+	return QuorumState{
+		LeaderID: s.LeaderID, LeaderEpoch: int32(s.Term), HighWatermark: int64(s.CommitIndex) + 1,
+		Voters: members(s.Voters), Observers: members(s.Observers),
+	}
 }

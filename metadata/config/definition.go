@@ -67,8 +67,8 @@ type UpdateMode int8
 // The update modes of broker settings.
 const (
 	ReadOnly    UpdateMode = iota // from the static configuration alone
-	PerBroker                     // can be set on a broker, and with a restart-free default
-	ClusterWide                   // can be set on a broker or as the default of all
+	PerBroker                     // can be set on one broker
+	ClusterWide                   // can be set on one broker and as the default of all
 )
 
 // Definition describes one setting.
@@ -79,10 +79,19 @@ type Definition struct {
 	NoDefault     bool // the default is null
 	Mode          UpdateMode
 	Internal      bool     // known, but not shown unless set
-	Synonyms      []string // broker settings that stand in for it, most specific first; of a broker setting: beginning with itself
+	Inert         bool     // known to Kafka's clients and tools, but without effect in Millrace so far
+	Synonyms      []string // of a topic or group setting: the broker settings that stand in for it, the first that is set counting
 	Documentation string
 
 	valid validator
+}
+
+// Describe returns the documentation, which says it when the setting has no effect.
+func (d *Definition) Describe() string {
+	if d.Inert {
+		return d.Documentation + " Known for the sake of Kafka's tools; it has no effect in Millrace so far."
+	}
+	return d.Documentation
 }
 
 // Sensitive reports whether the value must never be shown.

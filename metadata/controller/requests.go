@@ -1,10 +1,10 @@
 package controller
 
 import (
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/image"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // Refusal is a request that cannot be carried out, in the protocol's terms. errors.Is finds the kerr value in it.

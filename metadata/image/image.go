@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"maps"
+	"strings"
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
@@ -20,6 +21,7 @@ type Image struct {
 
 	topics   *iradix.Tree[*Topic]            // by tenant, 0x00, name
 	ids      *iradix.Tree[*Topic]            // by topic id
+	unified  *iradix.Tree[string]            // names with '.' or '_', by tenant, 0x00 and the name with '_' for '.'
 	brokers  *iradix.Tree[*Broker]           // by id, big-endian
 	configs  *iradix.Tree[map[string]string] // of brokers and groups, by type and name; those of a topic are in the topic
 	features map[string]int16                // finalized; replaced as a whole
@@ -28,7 +30,7 @@ type Image struct {
 // Empty returns the image before the first entry of the log.
 func Empty() *Image {
 	return &Image{
-		topics: iradix.New[*Topic](), ids: iradix.New[*Topic](), brokers: iradix.New[*Broker](),
+		topics: iradix.New[*Topic](), ids: iradix.New[*Topic](), unified: iradix.New[string](), brokers: iradix.New[*Broker](),
 		configs: iradix.New[map[string]string](), features: map[string]int16{},
 	}
 }
@@ -50,6 +52,16 @@ func (i *Image) Topic(tenant, name string) *Topic {
 func (i *Image) TopicByID(id TopicID) *Topic {
 	t, _ := i.ids.Get(id[:])
 	return t
+}
+
+// CollidingTopic returns the name of the tenant's topic that differs from name in nothing but '.' and '_', or equals it;
+// "" when there is none or name has neither.
+func (i *Image) CollidingTopic(tenant, name string) string {
+	if !strings.ContainsAny(name, "._") {
+		return ""
+	}
+	found, _ := i.unified.Get(unifiedKey(tenant, name))
+	return found
 }
 
 // Topics walks a tenant's topics in the order of their names.
@@ -121,6 +133,10 @@ func appendTopicKey(dst []byte, tenant, name string) []byte {
 	dst = append(dst, tenant...)
 	dst = append(dst, 0)
 	return append(dst, name...)
+}
+
+func unifiedKey(tenant, name string) []byte {
+	return appendTopicKey(nil, tenant, strings.ReplaceAll(name, ".", "_"))
 }
 
 // brokerKey keeps the order of ids that are not negative, and no others are registered.

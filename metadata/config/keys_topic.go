@@ -1,0 +1,42 @@
+package config
+
+// topicDefinitions are the settings of topics. Names, types and defaults are Kafka's.
+func topicDefinitions() []*Definition {
+	return []*Definition{
+		{Name: "cleanup.policy", Type: List, Default: "delete", Synonyms: []string{"log.cleanup.policy"}, valid: listOf("compact", "delete"), Documentation: "What becomes of old segments: delete, compact, both, or none when empty."},
+		{Name: "compression.gzip.level", Type: Int, Default: "-1", Synonyms: []string{"compression.gzip.level"}, valid: gzipLevel, Documentation: "Level of compression when compression.type is gzip."},
+		{Name: "compression.lz4.level", Type: Int, Default: "9", Synonyms: []string{"compression.lz4.level"}, valid: between(1, 17), Documentation: "Level of compression when compression.type is lz4."},
+		{Name: "compression.type", Type: String, Default: "producer", Synonyms: []string{"compression.type"}, valid: oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), Documentation: "Codec that batches are stored with; producer keeps what was sent."},
+		{Name: "compression.zstd.level", Type: Int, Default: "3", Synonyms: []string{"compression.zstd.level"}, valid: between(-131072, 22), Documentation: "Level of compression when compression.type is zstd."},
+		{Name: "delete.retention.ms", Type: Long, Default: "86400000", Synonyms: []string{"log.cleaner.delete.retention.ms"}, valid: atLeast(0), Documentation: "How long a compacted log keeps the markers of deleted keys, in milliseconds."},
+		{Name: "file.delete.delay.ms", Type: Long, Default: "60000", Synonyms: []string{"log.segment.delete.delay.ms"}, valid: atLeast(0), Documentation: "Time between taking a segment out of the log and removing its files, in milliseconds."},
+		{Name: "flush.messages", Type: Long, Default: "9223372036854775807", Synonyms: []string{"log.flush.interval.messages"}, valid: atLeast(1), Documentation: "Records after which a partition is flushed to disk."},
+		{Name: "flush.ms", Type: Long, Default: "9223372036854775807", Synonyms: []string{"log.flush.interval.ms", "log.flush.scheduler.interval.ms"}, valid: atLeast(0), Documentation: "Longest time that a record stays unflushed, in milliseconds."},
+		{Name: "follower.replication.throttled.replicas", Type: List, valid: throttledReplicas, Inert: true, Documentation: "Replicas whose copying is throttled, as partition:broker pairs or *."},
+		{Name: "index.interval.bytes", Type: Int, Default: "4096", Synonyms: []string{"log.index.interval.bytes"}, valid: atLeast(0), Documentation: "Bytes of records between two entries of the offset index."},
+		{Name: "internal.segment.bytes", Type: Int, NoDefault: true, Internal: true, Documentation: "Size at which a segment is closed in tests, in bytes."},
+		{Name: "leader.replication.throttled.replicas", Type: List, valid: throttledReplicas, Inert: true, Documentation: "Replicas whose reading from this leader is throttled, as partition:broker pairs or *."},
+		{Name: "local.retention.bytes", Type: Long, Default: "-2", Synonyms: []string{"log.local.retention.bytes"}, valid: atLeast(-2), Inert: true, Documentation: "How many bytes of a tiered log stay on local disk; -2: as many as retention.bytes says."},
+		{Name: "local.retention.ms", Type: Long, Default: "-2", Synonyms: []string{"log.local.retention.ms"}, valid: atLeast(-2), Inert: true, Documentation: "How long a tiered log stays on local disk, in milliseconds; -2: as long as retention.ms says."},
+		{Name: "max.compaction.lag.ms", Type: Long, Default: "9223372036854775807", Synonyms: []string{"log.cleaner.max.compaction.lag.ms"}, valid: atLeast(1), Documentation: "A record is compacted at this age at the latest, in milliseconds."},
+		{Name: "max.message.bytes", Type: Int, Default: "1048588", Synonyms: []string{"message.max.bytes"}, valid: atLeast(0), Documentation: "Largest record batch that is accepted, after compression, in bytes."},
+		{Name: "message.timestamp.after.max.ms", Type: Long, Default: "3600000", Synonyms: []string{"log.message.timestamp.after.max.ms"}, valid: atLeast(0), Documentation: "How far a record's timestamp may lie in the future, in milliseconds."},
+		{Name: "message.timestamp.before.max.ms", Type: Long, Default: "9223372036854775807", Synonyms: []string{"log.message.timestamp.before.max.ms"}, valid: atLeast(0), Documentation: "How far a record's timestamp may lie in the past, in milliseconds."},
+		{Name: "message.timestamp.type", Type: String, Default: "CreateTime", Synonyms: []string{"log.message.timestamp.type"}, valid: oneOf("CreateTime", "LogAppendTime"), Documentation: "Whose clock stamps records: CreateTime the producer's, LogAppendTime the broker's."},
+		{Name: "min.cleanable.dirty.ratio", Type: Double, Default: "0.5", Synonyms: []string{"log.cleaner.min.cleanable.ratio"}, valid: between(0, 1), Documentation: "Share of a log that must be uncleaned before it is compacted."},
+		{Name: "min.compaction.lag.ms", Type: Long, Default: "0", Synonyms: []string{"log.cleaner.min.compaction.lag.ms"}, valid: atLeast(0), Documentation: "A record younger than this is not compacted, in milliseconds."},
+		{Name: "min.insync.replicas", Type: Int, Default: "1", Synonyms: []string{"min.insync.replicas"}, valid: atLeast(1), Documentation: "In-sync replicas that an acks=all write needs."},
+		{Name: "preallocate", Type: Boolean, Default: "false", Synonyms: []string{"log.preallocate"}, Documentation: "Reserves the whole space of a segment when it is begun."},
+		{Name: "remote.log.copy.disable", Type: Boolean, Default: "false", Inert: true, Documentation: "Stops copying to remote storage; what is there stays readable."},
+		{Name: "remote.log.delete.on.disable", Type: Boolean, Default: "false", Inert: true, Documentation: "Deletes the remote data when tiered storage is turned off."},
+		{Name: "remote.storage.enable", Type: Boolean, Default: "false", Inert: true, Documentation: "Keeps old segments of the topic in remote storage."},
+		{Name: "retention.bytes", Type: Long, Default: "-1", Synonyms: []string{"log.retention.bytes"}, Documentation: "Size above which the oldest segments of a partition are deleted, in bytes; -1: no bound."},
+		{Name: "retention.ms", Type: Long, Default: "604800000", Synonyms: []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}, valid: atLeast(-1), Documentation: "How long a segment is kept, in milliseconds; -1: for ever."},
+		{Name: "segment.bytes", Type: Int, Default: "1073741824", Synonyms: []string{"log.segment.bytes"}, valid: atLeast(1048576), Documentation: "Size at which a segment is closed and another begun, in bytes."},
+		{Name: "segment.index.bytes", Type: Int, Default: "10485760", Synonyms: []string{"log.index.size.max.bytes"}, valid: atLeast(4), Documentation: "Largest offset index of a segment, in bytes."},
+		{Name: "segment.jitter.ms", Type: Long, Default: "0", Synonyms: []string{"log.roll.jitter.ms", "log.roll.jitter.hours"}, valid: atLeast(0), Documentation: "Random time by which a segment is closed earlier, in milliseconds."},
+		{Name: "segment.ms", Type: Long, Default: "604800000", Synonyms: []string{"log.roll.ms", "log.roll.hours"}, valid: atLeast(1), Documentation: "Age at which a segment is closed, in milliseconds."},
+		{Name: "unclean.leader.election.enable", Type: Boolean, Default: "false", Synonyms: []string{"unclean.leader.election.enable"}, Inert: true, Documentation: "Allows a replica that is not in sync to lead, at the price of lost records."},
+		{Name: "write.caching", Type: Boolean, Default: "false", Synonyms: []string{"write.caching.default"}, Documentation: "Acknowledges acks=all writes from the memory of every in-sync replica, as Kafka does, instead of from their disks."},
+	}
+}
