@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"math"
 	"time"
 	"unicode/utf16"
 
@@ -59,6 +60,7 @@ func New(cfg Config) *Service {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.Settings = cached(cfg.Settings, cfg.Clock)
 	s := &Service{cfg: cfg}
 	s.runtime = coordinator.New(coordinator.Config{
 		Name:          "__consumer_offsets",
@@ -102,7 +104,14 @@ func (s *Service) partitionOf(key groupKey) int32 {
 	if n <= 0 {
 		return -1
 	}
-	return javaHash(key.onDisk()) & 0x7fffffff % n
+	h := javaHash(key.onDisk())
+	switch {
+	case h == math.MinInt32:
+		return 0
+	case h < 0:
+		h = -h
+	}
+	return h % n
 }
 
 // javaHash is String.hashCode: over UTF-16 units, with 32-bit overflow.

@@ -1,7 +1,14 @@
 package group
 
-// Settings are Kafka's group settings, resolved by the caller from broker configuration. They are read anew for every
-// request, so that a dynamic change counts at once.
+import (
+	"sync"
+	"time"
+)
+
+// settingsMaxAge is how long a dynamic change may go unnoticed.
+const settingsMaxAge = time.Second
+
+// Settings are Kafka's group settings, resolved by the caller from broker configuration. They are read anew every second.
 type Settings struct {
 	MinSessionTimeoutMillis     int32 // group.min.session.timeout.ms
 	MaxSessionTimeoutMillis     int32 // group.max.session.timeout.ms
@@ -28,5 +35,28 @@ func DefaultSettings() Settings {
 		OffsetCommitTimeoutMillis:   5000,
 		NewMemberJoinTimeoutMillis:  5 * 60 * 1000,
 		MaxBatchBytes:               1048588,
+	}
+}
+
+// cached keeps settings for settingsMaxAge: resolving them takes longer than a heartbeat does.
+func cached(resolve func() Settings, clock func() time.Time) func() Settings {
+	var (
+		mu       sync.Mutex
+		settings Settings
+		resolved time.Time
+	)
+	return func() Settings {
+		now := clock()
+		mu.Lock()
+		fresh, known := now.Sub(resolved) < settingsMaxAge, settings
+		mu.Unlock()
+		if fresh {
+			return known
+		}
+		known = resolve()
+		mu.Lock()
+		settings, resolved = known, now
+		mu.Unlock()
+		return known
 	}
 }

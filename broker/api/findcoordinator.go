@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/metadata/image"
+	"github.com/millrace-io/millrace/security"
+)
+
+// The kinds of coordinator that clients look for.
+const (
+	coordinatorOfGroup       = 0
+	coordinatorOfTransaction = 1
+	coordinatorOfShare       = 2
+)
+
+// coordinatorTopicWait is how long the first FindCoordinator of a cluster waits for its internal topic.
+const coordinatorTopicWait = 2 * time.Second
+
+// FindCoordinator, key 10, versions 0 to 6. Kafka: KafkaApis.handleFindCoordinatorRequest.
+//
+// Deviation: where __consumer_offsets does not exist, the answer waits for its creation, so that the first consumer of a
+// cluster need not ask again; Kafka answers COORDINATOR_NOT_AVAILABLE at once. There are no transaction coordinators
+// yet: COORDINATOR_NOT_AVAILABLE, and INVALID_REQUEST for share groups, as from a Kafka without them.
+func findCoordinator(s *Services, c *Call, r *kmsg.FindCoordinatorRequest) kmsg.Response {
+	answer := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	keyType := r.CoordinatorType
+	if r.Version == 0 {
+		keyType = coordinatorOfGroup
+	}
+	if r.Version < 4 {
+		found := s.findCoordinator(c, r.Version, keyType, r.CoordinatorKey)
+		answer.ErrorCode, answer.ErrorMessage = found.ErrorCode, found.ErrorMessage
+		answer.NodeID, answer.Host, answer.Port = found.NodeID, found.Host, found.Port
+		if found.ErrorCode == 0 {
+			answer.ErrorMessage = kmsg.StringPtr("NONE") // Kafka says so
+		}
+		return answer
+	}
+	for _, key := range r.CoordinatorKeys {
+		found := s.findCoordinator(c, r.Version, keyType, key)
+		if found.ErrorCode == 0 || keyType == coordinatorOfGroup {
+			found.ErrorMessage = kmsg.StringPtr("") // as Kafka
+		}
+		answer.Coordinators = append(answer.Coordinators, found)
+	}
+	return answer
+}
+
+func (s *Services) findCoordinator(c *Call, version int16, keyType int8, key string) kmsg.FindCoordinatorResponseCoordinator {
+	found := kmsg.NewFindCoordinatorResponseCoordinator()
+	found.Key = key
+	leader, fault := s.coordinator(c, keyType, key)
+	if fault == nil {
+		found.NodeID = leader
+		if found.Host, found.Port = s.Endpoint(c, leader); found.Port == 0 {
+			fault = kerr.CoordinatorNotAvailable
+		}
+	}
+	if fault != nil {
+		found.NodeID, found.Host, found.Port = -1, "", -1
+		found.ErrorCode, found.ErrorMessage = fault.Code, &fault.Description
+		if keyType == coordinatorOfTransaction {
+			found.ErrorMessage = kmsg.StringPtr("This cluster has no transaction coordinator yet.")
+		}
+	}
+	return found
+}
+
+// coordinator returns the broker that coordinates the key.
+func (s *Services) coordinator(c *Call, keyType int8, key string) (int32, *kerr.Error) {
+	switch {
+	case keyType == coordinatorOfTransaction && !s.Allowed(c, security.OperationDescribe, security.ResourceTransactionalID, key):
+		return 0, kerr.TransactionalIDAuthorizationFailed
+	case keyType == coordinatorOfTransaction:
+		return 0, kerr.CoordinatorNotAvailable
+	case keyType != coordinatorOfGroup:
+		return 0, kerr.InvalidRequest
+	case !s.Allowed(c, security.OperationDescribe, security.ResourceGroup, key):
+		return 0, kerr.GroupAuthorizationFailed
+	}
+	topic := s.groupTopic(c.Context)
+	if topic == nil {
+		return 0, kerr.CoordinatorNotAvailable
+	}
+	p := topic.Partition(s.Groups.PartitionFor(c.Identity.Tenant, key))
+	if p == nil || p.Leader < 0 {
+		return 0, kerr.CoordinatorNotAvailable
+	}
+	return p.Leader, nil
+}
+
+// groupTopic returns __consumer_offsets, which it has created if need be; nil when that takes too long.
+func (s *Services) groupTopic(ctx context.Context) *image.Topic {
+	find := func() *image.Topic { return s.Metadata.Image().Topic(security.DefaultTenant, groupMetadataTopic) }
+	if topic := find(); topic != nil {
+		return topic
+	}
+	creation := s.autoCreate(security.DefaultTenant, []string{groupMetadataTopic})[groupMetadataTopic]
+	if creation == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, coordinatorTopicWait)
+	defer cancel()
+	select {
+	case <-creation.done:
+	case <-ctx.Done():
+	}
+	return find()
+}

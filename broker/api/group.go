@@ -1,0 +1,15 @@
+package api
+
+import (
+	"github.com/millrace-io/millrace/broker/group"
+	"github.com/millrace-io/millrace/security"
+)
+
+// groupCaller is who a group sees: DescribeGroups shows the host in Java's form.
+func groupCaller(c *Call) group.Caller {
+	return group.Caller{Tenant: c.Identity.Tenant, ClientID: c.ClientID, ClientHost: "/" + c.Identity.Host}
+}
+
+func (s *Services) allowedOnGroup(c *Call, op security.Operation, id string) bool {
+	return s.Allowed(c, op, security.ResourceGroup, id)
+}
