@@ -40,10 +40,14 @@ type Broker struct {
 	kafka                       *server.Server
 	http                        *gateway.Server
 
+	memory     *server.Budget // what large requests may take together
 	background sync.WaitGroup // joined by Close
 	closing    chan struct{}  // closed when Close begins
 	fatal      chan error     // capacity 1: why the process must end
 }
+
+// requestMemoryBytes bounds what the requests of all connections may take while they are read and decoded.
+const requestMemoryBytes = 512 << 20
 
 // New checks the configuration. Nothing is touched before Start.
 func New(cfg Config, logger *slog.Logger) (*Broker, error) {
@@ -58,6 +62,7 @@ func New(cfg Config, logger *slog.Logger) (*Broker, error) {
 	return &Broker{
 		cfg: cfg, logger: logger, clock: time.Now, registry: registry,
 		settings: config.NewResolver(cfg.NodeID, cfg.Static),
+		memory:   server.NewBudget(requestMemoryBytes),
 		closing:  make(chan struct{}), fatal: make(chan error, 1),
 	}, nil
 }
@@ -70,9 +75,17 @@ func (b *Broker) HTTPAddress() string { return b.httpListener.Addr().String() }
 
 // services is what the API handlers work with.
 func (b *Broker) services() *api.Services {
+	settings := b.settings.Broker(b.metadata.Image())
+	advertised := map[string]string{}
+	if b.cfg.KafkaAdvertised != "" {
+		advertised[listenerName] = b.cfg.KafkaAdvertised
+	}
 	return &api.Services{
 		NodeID: b.cfg.NodeID, Metadata: b.metadata, Replicas: b.replicas, Groups: b.groups, Settings: b.settings,
-		Clock: b.clock, Logger: b.logger,
+		Clock: b.clock, Logger: b.logger, Registerer: b.registry, MemoryBudget: b.memory, LogLevel: b.cfg.LogLevel,
+		MaxFetchSessions: int(settings.Int32("max.incremental.fetch.session.cache.slots")),
+		MaxFetchBytes:    int(settings.Int32("fetch.max.bytes")),
+		Advertised:       advertised,
 	}
 }
 

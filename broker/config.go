@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"time"
@@ -27,6 +28,10 @@ type Config struct {
 
 	// Static holds broker settings by Kafka's names (the catalogue of metadata/config validates them).
 	Static map[string]string
+
+	// LogLevel is the level of the logger given to New, so that it can be changed while the node runs. Optional.
+	LogLevel *slog.LevelVar
+	Version  string // of the binary, for people
 
 	// ShutdownGrace is how long requests in hand may take to finish at a clean stop.
 	ShutdownGrace time.Duration

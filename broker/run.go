@@ -174,11 +174,12 @@ func (b *Broker) serve() error {
 	var err error
 	b.kafka, err = server.New(server.Config{
 		Name: listenerName, Listener: b.kafkaListener,
-		NewSession:          func(p *server.Peer) server.Session { return api.NewSession(services, p) },
+		NewSession:          api.New(services).NewSession,
 		RequestMaxBytes:     int(settings.Int32("socket.request.max.bytes")),
 		MaxConnections:      int(min(settings.Int64("max.connections"), int64(^uint32(0)>>1))),
 		MaxConnectionsPerIP: int(settings.Int32("max.connections.per.ip")),
 		MaxIdle:             time.Duration(settings.Int64("connections.max.idle.ms")) * time.Millisecond,
+		MemoryBudget:        b.memory,
 		Clock:               b.clock, Logger: b.logger, Registerer: b.registry,
 	})
 	if err != nil {

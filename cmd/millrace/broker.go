@@ -2,9 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -35,11 +32,11 @@ recovers. Logs go to standard error.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadNodeConfig(file, set)
 			if err != nil {
-				return usageError(err)
+				return usagef("%v", err)
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			b, err := broker.New(cfg.Config, cfg.logger(cmd.ErrOrStderr()))
+			ctx := cmd.Context() // ends with SIGTERM or Ctrl-C
+			logger := cfg.logger(cmd.ErrOrStderr())
+			b, err := broker.New(cfg.Config, logger)
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +42,7 @@ func newConfigPrintCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadNodeConfig(file, set)
 			if err != nil {
-				return usageError(err)
+				return usagef("%v", err)
 			}
 			var rows []settingRow
 			for _, s := range nodeSettings() {
@@ -59,7 +58,7 @@ func newConfigPrintCommand() *cobra.Command {
 					}
 				}
 			}
-			return printSettings(cmd, rows, []string{"KEY", "VALUE", "ORIGIN"}, func(r settingRow) []string { return []string{r.Key, r.Value, r.Origin} })
+			return printSettings(cmd, rows, []string{"KEY", "VALUE", "ORIGIN"}, func(r settingRow) []any { return []any{r.Key, r.Value, r.Origin} })
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file (millrace.yaml); none: the defaults")
@@ -88,7 +87,7 @@ func newConfigKeysCommand() *cobra.Command {
 			for d := range config.Broker().All() {
 				add(settingRow{Key: d.Name, Value: strings.ToLower(d.Type.String()), Default: d.Default, Help: d.Documentation})
 			}
-			return printSettings(cmd, rows, []string{"KEY", "TYPE", "DEFAULT", "WHAT"}, func(r settingRow) []string { return []string{r.Key, r.Value, r.Default, r.Help} })
+			return printSettings(cmd, rows, []string{"KEY", "TYPE", "DEFAULT", "WHAT"}, func(r settingRow) []any { return []any{r.Key, r.Value, r.Default, r.Help} })
 		},
 	}
 }
@@ -102,7 +101,7 @@ func newConfigValidateCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := loadNodeConfig(file, nil); err != nil {
-				return usageError(err)
+				return usagef("%v", err)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: no faults found\n", file)
 			return nil
@@ -113,14 +112,11 @@ func newConfigValidateCommand() *cobra.Command {
 	return cmd
 }
 
-func printSettings(cmd *cobra.Command, rows []settingRow, header []string, cells func(settingRow) []string) error {
-	if format, _ := cmd.Flags().GetString("format"); format != "" && format != "table" && format != "wide" {
-		return writeStructured(cmd.OutOrStdout(), format, rows)
-	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, strings.Join(header, "\t"))
+func printSettings(cmd *cobra.Command, rows []settingRow, header []string, cells func(settingRow) []any) error {
+	t := newTable(header...)
 	for _, r := range rows {
-		fmt.Fprintln(w, strings.Join(cells(r), "\t"))
+		t.row(cells(r)...)
 	}
-	return w.Flush()
+	format, _ := cmd.Flags().GetString("format")
+	return writeFormatted(cmd.OutOrStdout(), format, rows, t)
 }

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -48,9 +46,7 @@ is there again at the next start. Ctrl-C stops it cleanly.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, _ := cmd.Flags().GetString("format")
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			return runDev(ctx, &o, format == "json" || format == "jsonl", cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runDev(cmd.Context(), &o, format == "json" || format == "jsonl", cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -66,7 +62,7 @@ is there again at the next start. Ctrl-C stops it cleanly.`,
 
 func runDev(ctx context.Context, o *devOptions, asJSON bool, stdout, stderr io.Writer) error {
 	if o.nodes != 1 {
-		return usageError(fmt.Errorf("--nodes %d: this version runs one node", o.nodes))
+		return usagef("--nodes %d: this version runs one node", o.nodes)
 	}
 	root := o.dataDir
 	if o.ephemeral {
@@ -79,9 +75,10 @@ func runDev(ctx context.Context, o *devOptions, asJSON bool, stdout, stderr io.W
 	}
 	cfg, file, err := devConfig(o, root)
 	if err != nil {
-		return usageError(err)
+		return usagef("%v", err)
 	}
-	b, err := broker.New(cfg.Config, cfg.logger(stderr))
+	logger := cfg.logger(stderr)
+	b, err := broker.New(cfg.Config, logger)
 	if err != nil {
 		return err
 	}
@@ -153,7 +150,7 @@ func writeDevFile(cfg *nodeConfig, file string, node devNode) error {
 }
 
 func greet(w io.Writer, node devNode, o *devOptions) {
-	fmt.Fprintf(w, "Millrace %s is ready.\n\n  Kafka   %s\n  HTTP    http://%s/metrics\n", version(), node.Kafka, node.HTTP)
+	fmt.Fprintf(w, "Millrace %s is ready.\n\n  Kafka   %s\n  HTTP    http://%s/metrics\n", softwareVersion(), node.Kafka, node.HTTP)
 	if o.ephemeral {
 		fmt.Fprintln(w, "  Data    removed at the stop (--ephemeral)")
 	} else {

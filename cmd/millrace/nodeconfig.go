@@ -206,12 +206,13 @@ func scalar(value string) *yaml.Node {
 	return &n
 }
 
-// logger writes to w as the configuration says.
+// logger makes the logger that the configuration describes, and lets the broker change its level later.
 func (c *nodeConfig) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
+	level := new(slog.LevelVar)
 	if err := level.UnmarshalText([]byte(c.logLevel)); err != nil {
 		panic("BUG: the log level was not checked: " + err.Error())
 	}
+	c.LogLevel, c.Version = level, softwareVersion()
 	options := &slog.HandlerOptions{Level: level}
 	if c.logFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
