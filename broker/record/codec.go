@@ -85,7 +85,7 @@ func (c *Codecs) takeBuffer() *[]byte {
 }
 
 func (c *Codecs) giveBuffer(p *[]byte) {
-	if c != nil && cap(*p) <= maxKeptBuffer {
+	if c != nil && p != nil && cap(*p) <= maxKeptBuffer {
 		c.buffers.Put(p)
 	}
 }

@@ -20,12 +20,12 @@ func (b Batch) Records(d *Decompressor) iter.Seq2[Record, error] {
 		if d == nil {
 			d = &Decompressor{}
 		}
-		payload, release, err := d.unpack(b)
+		payload, scratch, err := d.Codecs.unpack(b, d.MaxBytes)
 		if err != nil {
 			yield(Record{}, err)
 			return
 		}
-		defer release()
+		defer d.Codecs.giveBuffer(scratch)
 		b.iterate(payload, yield)
 	}
 }
@@ -61,27 +61,27 @@ func (b Batch) iterate(payload []byte, yield func(Record, error) bool) {
 	}
 }
 
-// unpack returns the records of b uncompressed, until release is called.
-func (d *Decompressor) unpack(b Batch) (payload []byte, release func(), err error) {
+// unpack returns the records of b uncompressed, until the caller gives scratch back.
+func (c *Codecs) unpack(b Batch, maxBytes int) (payload []byte, scratch *[]byte, err error) {
 	if len(b) < HeaderSize {
 		return nil, nil, corrupt("Record batch is corrupt (the size %d is smaller than the minimum allowed overhead %d)",
 			len(b), HeaderSize)
 	}
 	codec := b.Attributes().Codec()
 	if codec == None {
-		return b.Payload(), func() {}, nil
+		return b.Payload(), nil, nil
 	}
-	limit := d.MaxBytes
-	if limit == 0 {
-		limit = DefaultMaxDecompressedBytes
+	if maxBytes == 0 {
+		maxBytes = DefaultMaxDecompressedBytes
 	}
-	scratch := d.Codecs.takeBuffer()
-	payload, err = d.Codecs.Decompress(codec, (*scratch)[:0], b.Payload(), limit)
+	scratch = c.takeBuffer()
+	payload, err = c.Decompress(codec, (*scratch)[:0], b.Payload(), maxBytes)
 	if err != nil {
-		d.Codecs.giveBuffer(scratch)
+		c.giveBuffer(scratch)
 		return nil, nil, err
 	}
-	return payload, func() { *scratch = payload; d.Codecs.giveBuffer(scratch) }, nil
+	*scratch = payload
+	return payload, scratch, nil
 }
 
 func errRemaining() error {

@@ -43,12 +43,11 @@ type walk struct {
 
 // checkRecords is LogValidator's pass over every record, and the rewriting that may follow from it.
 func (v *Validator) checkRecords(b Batch, r *Rules, nowMillis int64) (Batch, error) {
-	d := Decompressor{Codecs: v.Codecs, MaxBytes: r.MaxDecompressedBytes}
-	payload, release, err := d.unpack(b)
+	payload, scratch, err := v.Codecs.unpack(b, r.MaxDecompressedBytes)
 	if err != nil {
 		return nil, refusal(err)
 	}
-	defer release()
+	defer v.Codecs.giveBuffer(scratch)
 	v.walk = walk{maxTimestamp: NoTimestamp, inOrder: true}
 	if err := v.walk.run(b, payload, r, nowMillis); err != nil {
 		return nil, refusal(err)
