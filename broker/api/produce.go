@@ -65,7 +65,6 @@ type stagedResult struct {
 type produceGroup struct {
 	partition *replica.Partition
 	entries   []log.Entry
-	err       error // of the whole append
 	awaited   int64 // offset that acks=all waits for; 0: none
 }
 
@@ -220,7 +219,7 @@ func (s *session) settleProduce(w *server.Writer) error {
 	stage := &s.produce
 	for i := range stage.groups {
 		g := &stage.groups[i]
-		g.err = g.partition.Append(g.entries, 1, log.OriginClient)
+		_ = g.partition.Append(g.entries, 1, log.OriginClient) // each entry has its error
 	}
 	s.awaitCommit()
 	err := s.answerProduce(w)
@@ -299,7 +298,7 @@ func (st *produceStage) await(r *stagedRequest, result *stagedResult) {
 		return
 	}
 	g := &st.groups[result.group]
-	if e := &g.entries[result.entry]; g.err == nil && e.Err == nil {
+	if e := &g.entries[result.entry]; e.Err == nil {
 		g.awaited = max(g.awaited, e.LastOffset+1)
 	}
 }

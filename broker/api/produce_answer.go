@@ -122,10 +122,7 @@ func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome
 	}
 	g := &s.produce.groups[result.group]
 	entry := &g.entries[result.entry]
-	err := g.err
-	if err == nil {
-		err = entry.Err
-	}
+	err := entry.Err
 	if err == nil && r.acks == replica.AcksAll {
 		err = s.committed(g.partition, entry)
 	}

@@ -124,38 +124,54 @@ func (p *Partition) CheckInSync() error {
 	return nil
 }
 
-// Append writes entries to the log as the leader. What was refused says so in its entry; an error refuses all of them.
-// Without write caching a flush is under way when Append returns; AwaitOffset tells when it is done.
+// Append writes entries to the log as the leader. What was refused says so in its entry; an error is of the partition or
+// its log, and is the Err of every entry that was not appended because of it. Without write caching a flush is under way
+// when Append returns; AwaitOffset tells when it is done.
 func (p *Partition) Append(entries []log.Entry, requiredAcks int16, origin log.Origin) error {
-	if err := p.Err(); err != nil {
-		return err
-	}
-	if requiredAcks == AcksAll {
-		if err := p.CheckInSync(); err != nil {
-			return err
-		}
-	}
-	l, err := p.openForWrite()
+	l, err := p.writable(requiredAcks)
 	if err != nil {
+		for i := range entries {
+			entries[i].Err = err
+		}
 		return err
-	}
-	bytes := 0
-	for i := range entries {
-		bytes += len(entries[i].Batch)
 	}
 	appended, err := l.Append(entries, p.LeaderEpoch(), origin)
+	if appended > 0 {
+		p.appended(l, entries)
+	}
 	if err != nil {
 		return p.failed(err)
 	}
-	if appended > 0 {
-		p.appendedBytes.Add(int64(bytes))
-		if p.Topic.Settings().AckFromMemory {
-			p.advance(l, l.LogEndOffset())
-		} else {
-			l.RequestFlush()
+	return nil
+}
+
+// writable returns the log if this broker may append to it now.
+func (p *Partition) writable(requiredAcks int16) (*log.Log, error) {
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	if requiredAcks == AcksAll {
+		if err := p.CheckInSync(); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return p.openForWrite()
+}
+
+// appended makes what was appended count: at once where memory is enough, else once it is flushed.
+func (p *Partition) appended(l *log.Log, entries []log.Entry) {
+	bytes := 0
+	for i := range entries {
+		if entries[i].Err == nil && !entries[i].Duplicate {
+			bytes += len(entries[i].Batch)
+		}
+	}
+	p.appendedBytes.Add(int64(bytes))
+	if p.Topic.Settings().AckFromMemory {
+		p.advance(l, l.LogEndOffset())
+	} else {
+		l.RequestFlush()
+	}
 }
 
 // failed notes an error of the log itself, so that later requests need not find it again.
@@ -188,7 +204,12 @@ func (p *Partition) advance(l *log.Log, offset int64) {
 			break
 		}
 	}
-	l.SetHighWatermark(offset)
+	for offset := p.highWatermark.Load(); ; offset = p.highWatermark.Load() {
+		l.SetHighWatermark(offset)
+		if p.highWatermark.Load() == offset { // else another advance came between, and may have told the log first
+			break
+		}
+	}
 	p.announce()
 }
 
