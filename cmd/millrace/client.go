@@ -72,7 +72,7 @@ func (s *session) resolve() (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	flags := layer{source: "flag", values: map[string]string{}}
+	flags := layer{source: flagSource, values: map[string]string{}}
 	if s.brokersFlag != "" {
 		flags.values["brokers"] = s.brokersFlag
 	}

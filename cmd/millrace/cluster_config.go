@@ -14,7 +14,7 @@ func newClusterConfigCommand(s *session) *cobra.Command {
 	return noun("config", "configs", "Look at and change the configuration of brokers",
 		`  millrace cluster config list
   millrace cluster config get log.retention.hours
-  millrace cluster config set log.retention.hours=72
+  millrace cluster config set log.retention.ms=259200000
   millrace cluster config diff`,
 		newClusterConfigListCommand(s), newClusterConfigGetCommand(s), newClusterConfigSetCommand(s), newClusterConfigDiffCommand(s))
 }
@@ -82,9 +82,9 @@ func newClusterConfigSetCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set [KEY=VALUE...]",
 		Short: "Change the configuration of all brokers, or of one",
-		Example: `  millrace cluster config set log.retention.hours=72 num.partitions=3
-  millrace cluster config set log.retention.hours=72 --broker 2
-  millrace cluster config set --delete log.retention.hours`,
+		Example: `  millrace cluster config set log.retention.ms=259200000 log.segment.bytes=268435456
+  millrace cluster config set log.retention.ms=259200000 --broker 2
+  millrace cluster config set --delete log.retention.ms`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			changes.set = append(changes.set, args...)
 			operations, err := changes.operations()

@@ -170,7 +170,7 @@ func (s *session) consumeWindows(cmd *cobra.Command, client *kgo.Client, o *cons
 	}
 	for _, w := range windows {
 		if w.startClamped {
-			note(cmd, "%s partition %d holds offsets %d to %d: starting at %d", w.topic, w.partition, w.logStart, w.logEnd, w.from)
+			note(cmd, "%s partition %d: %s, starting at %d", w.topic, w.partition, w.contents(), w.from)
 		}
 	}
 	return windows, nil

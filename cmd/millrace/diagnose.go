@@ -32,8 +32,11 @@ func (f finding) ok() bool { return f.why == "" }
 // unreachable explains why no bootstrap address answered.
 func unreachable(ctx context.Context, cfg *settings, cause error) error {
 	if k := saslRefusal(cause); k != nil {
-		return &failure{code: exitDenied, cause: cause, message: fmt.Sprintf("connect to %s as user %s: %v\nSee the credentials in use: millrace profile show",
-			strings.Join(cfg.brokers(), ","), quote(cfg.get("sasl.username")), cause)}
+		next := "See the credentials in use: millrace profile show"
+		if k != kerr.SaslAuthenticationFailed {
+			next = "This listener may not ask for a user: leave out sasl.username and sasl.mechanism, or use another mechanism"
+		}
+		return &failure{code: exitDenied, cause: cause, message: fmt.Sprintf("connect to %s as user %s: %v\n%s", strings.Join(cfg.brokers(), ","), quote(cfg.get("sasl.username")), cause, next)}
 	}
 	if ctx.Err() != nil {
 		return interrupted("connecting to " + strings.Join(cfg.brokers(), ","))
@@ -42,6 +45,9 @@ func unreachable(ctx context.Context, cfg *settings, cause error) error {
 	fixes := []string{}
 	for _, address := range cfg.brokers() {
 		found := probe(ctx, cfg, address)
+		if user := cfg.get("sasl.username"); found.ok() && user != "" && isNetwork(cause) {
+			return &failure{code: exitDenied, cause: cause, message: fmt.Sprintf("connect to %s: the broker hung up during the login as user %s: wrong password, user or mechanism\nSee the credentials in use: millrace profile show", address, quote(user))}
+		}
 		if found.ok() {
 			found.why = "a Kafka listener answers, but not this client: " + cause.Error()
 			if cfg.get("sasl.username") == "" {
@@ -49,12 +55,16 @@ func unreachable(ctx context.Context, cfg *settings, cause error) error {
 			}
 		}
 		lines = append(lines, fmt.Sprintf("connect to %s: %s", address, found.why))
-		if found.fix != "" && !contains(fixes, found.fix) {
-			fixes = append(fixes, found.fix)
+		if found.fix != "" && !contains(fixes, strings.ToUpper(found.fix[:1])+found.fix[1:]) {
+			fixes = append(fixes, strings.ToUpper(found.fix[:1])+found.fix[1:])
 		}
 	}
 	lines = append(lines, fixes...)
-	lines = append(lines, fmt.Sprintf("The address comes from: %s. Look closer: millrace doctor", cfg.values["brokers"].source))
+	source := cfg.values["brokers"].source
+	if source == flagSource {
+		source = "--brokers"
+	}
+	lines = append(lines, fmt.Sprintf("The address comes from: %s. Look closer: millrace doctor", source))
 	return &failure{code: exitFailed, message: strings.Join(lines, "\n"), cause: cause}
 }
 
@@ -128,7 +138,7 @@ func handshakeTrouble(err error) (why, fix string) {
 	switch {
 	case errors.As(err, &header):
 		if strings.HasPrefix(string(header.RecordHeader[:]), "HTTP") {
-			return "this is an HTTP port, not a Kafka listener", "use the Kafka port (9092 by default)"
+			return httpPort()
 		}
 		return "the listener speaks plaintext, the settings ask for TLS", "turn TLS off: -X tls.enabled=false"
 	case errors.As(err, &authority):
@@ -152,6 +162,9 @@ func askPlaintext(ctx context.Context, conn net.Conn, address string) (why, fix 
 	if why == "" || strings.Contains(why, "HTTP") {
 		return why, fix
 	}
+	if speaksHTTP(ctx, address) {
+		return httpPort()
+	}
 	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // only to learn whether TLS is spoken; nothing is sent
 	secure, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -159,6 +172,28 @@ func askPlaintext(ctx context.Context, conn net.Conn, address string) (why, fix 
 	}
 	secure.Close()
 	return "the listener speaks TLS, the settings say plaintext", "turn TLS on: -X tls.enabled=true (and -X tls.ca=FILE for an own authority)"
+}
+
+func httpPort() (why, fix string) {
+	return "this is an HTTP port, not a Kafka listener", "use the Kafka port (9092 by default)"
+}
+
+// speaksHTTP asks in HTTP, for servers that wait in silence for the end of what they take for a request.
+func speaksHTTP(ctx context.Context, address string) bool {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	var head [5]byte
+	if err := conn.SetDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+		return false
+	}
+	if _, err := io.WriteString(conn, "HEAD / HTTP/1.0\r\n\r\n"); err != nil {
+		return false
+	}
+	_, err = io.ReadFull(conn, head[:])
+	return err == nil && string(head[:]) == "HTTP/"
 }
 
 // askKafka sends ApiVersions version 0, which every broker answers before authentication.
@@ -171,7 +206,7 @@ func askKafka(conn net.Conn) (why, fix string) {
 	n, err := io.ReadFull(conn, head[:])
 	switch {
 	case n >= 4 && string(head[:4]) == "HTTP":
-		return "this is an HTTP port, not a Kafka listener", "use the Kafka port (9092 by default)"
+		return httpPort()
 	case n >= 2 && head[0] == 0x15 && head[1] == 3:
 		return "the listener speaks TLS, the settings say plaintext", "turn TLS on: -X tls.enabled=true"
 	case errors.Is(err, os.ErrDeadlineExceeded):

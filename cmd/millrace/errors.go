@@ -98,11 +98,15 @@ func brokerError(err error, message string) error {
 }
 
 // itemErrors are the failures of a command that did several things.
-type itemErrors struct{ errs []error }
+type itemErrors struct {
+	items []string // what failed, such as "topic orders"; one per error
+	errs  []error
+}
 
 // add notes the failure of one item; nil is ignored.
 func (e *itemErrors) add(item string, err error) {
 	if err != nil {
+		e.items = append(e.items, item)
 		e.errs = append(e.errs, fmt.Errorf("%s: %w", item, err))
 	}
 }
@@ -122,6 +126,8 @@ func (e *itemErrors) Error() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+func (e *itemErrors) Unwrap() []error { return e.errs }
 
 // exitCode is the items' common code, or 1 when they failed in different ways.
 func (e *itemErrors) exitCode() int {

@@ -27,7 +27,8 @@ func newGroupDeleteCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			done := outcomes{failed: *missing}
+			var done outcomes
+			done.absorb("group", missing)
 			var names []string
 			for _, g := range found {
 				if err := refuseActive(g, "deleted"); err != nil {

@@ -44,9 +44,12 @@ func helpJSONRequest(args []string) (path []string, ok bool) {
 }
 
 func printHelpJSON(w io.Writer, root *cobra.Command, path []string) error {
-	cmd, _, err := root.Find(path)
+	cmd, rest, err := root.Find(path)
 	if err != nil {
 		return usagef("%v", err)
+	}
+	if cmd.HasSubCommands() && len(rest) > 0 {
+		return nounArgs(cmd, rest)
 	}
 	return writeJSON(w, describeCommand(cmd), "  ")
 }

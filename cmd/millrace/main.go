@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,10 +27,18 @@ func run(args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		err = s.explain(err)
+		err = s.explain(usageOfFlags(err))
 	}
 	s.close()
 	return report(os.Stderr, err)
+}
+
+// usageOfFlags marks cobra's own complaints about missing flags as usage errors.
+func usageOfFlags(err error) error {
+	if strings.HasPrefix(err.Error(), "required flag(s)") {
+		return usagef("%v", err)
+	}
+	return err
 }
 
 // newRootCommand returns the whole tree of verbs.
@@ -70,6 +80,7 @@ Exit codes: 0 ok, 1 something failed, 2 usage, 3 denied, 4 not found, 10 unhealt
 			root.AddCommand(c)
 		}
 	}
+	root.SetHelpCommandGroupID("local")
 	wrapArgErrors(root)
 	return root
 }
@@ -106,6 +117,9 @@ func wrapArgErrors(cmd *cobra.Command) {
 			err := check(cmd, args)
 			if err == nil || exitCode(err) == exitUsage {
 				return err
+			}
+			if len(args) == 0 {
+				err = errors.New("an argument is missing")
 			}
 			return usagef("%v\nUsage: %s", err, cmd.UseLine())
 		}

@@ -147,8 +147,17 @@ func writeYAML(w io.Writer, value any) error {
 	return enc.Close()
 }
 
+// yamlBoolean tells words that YAML 1.1 reads as booleans: they stay quoted.
+func yamlBoolean(word string) bool {
+	switch strings.ToLower(word) {
+	case "y", "n", "yes", "no", "on", "off":
+		return true
+	}
+	return false
+}
+
 func blockStyle(n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!str" && !yamlBoolean(n.Value) {
 		n.Style = 0
 	} else if len(n.Content) > 0 {
 		n.Style &^= yaml.FlowStyle

@@ -75,7 +75,7 @@ a value that is an object, array, number or boolean is sent as its JSON text. of
 	f.StringVarP(&o.compression, "compression", "z", "none", "none, gzip, snappy, lz4 or zstd")
 	f.BoolVarP(&o.tombstone, "tombstone", "Z", false, "an empty value is sent as null, which deletes the key in a compacted topic")
 	f.IntVar(&o.rate, "rate", 0, "records per second at most (default: as fast as it goes)")
-	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long a record may take to be acknowledged")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "give up when no acknowledgement comes for this long")
 	f.BoolVar(&o.autoCreate, "create", false, "create the topic when it does not exist, if the cluster allows that")
 	f.Int32Var(&o.maxBytes, "max-message-bytes", 1_000_012, "largest batch to send")
 	must(cmd.RegisterFlagCompletionFunc("input", cobra.FixedCompletions([]string{"lines", "json", "raw"}, cobra.ShellCompDirectiveNoFileComp)))
@@ -116,7 +116,7 @@ func (s *session) produce(cmd *cobra.Command, o *produceOptions, topic string) e
 }
 
 func (o *produceOptions) clientOptions() ([]kgo.Opt, error) {
-	opts := []kgo.Opt{kgo.RecordDeliveryTimeout(o.timeout), kgo.ProducerBatchMaxBytes(o.maxBytes), kgo.UnknownTopicRetries(1)}
+	opts := []kgo.Opt{kgo.ProducerBatchMaxBytes(o.maxBytes), kgo.UnknownTopicRetries(1), kgo.AllowIdempotentProduceCancellation()}
 	switch o.acks {
 	case "all", "-1":
 	case "1":
@@ -141,8 +141,8 @@ func (o *produceOptions) clientOptions() ([]kgo.Opt, error) {
 	if o.autoCreate {
 		opts = append(opts, kgo.AllowAutoTopicCreation())
 	}
-	if o.rate < 0 || o.timeout < 0 {
-		return nil, usagef("--rate and --timeout cannot be negative")
+	if o.rate < 0 || o.timeout <= 0 {
+		return nil, usagef("--rate cannot be negative, --timeout must be above 0")
 	}
 	return opts, nil
 }
@@ -160,6 +160,8 @@ type producing struct {
 	progress *progress
 
 	mu       sync.Mutex // guards what follows: acknowledgements come on the client's goroutine
+	waiting  int        // sent, neither acknowledged nor failed
+	lastMove time.Time  // of the last acknowledgement, or of the first record that waits
 	produced int
 	failed   int
 	failures itemErrors
@@ -180,6 +182,9 @@ func (p *producing) run(ctx context.Context, source recordSource) error {
 	}
 	pace := newPace(p.options.rate)
 	defer pace.stop()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go p.watch(ctx, giveUp)
 	var readErr error
 	for n := 1; ; n++ {
 		if err := pace.wait(ctx); err != nil {
@@ -197,13 +202,51 @@ func (p *producing) run(ctx context.Context, source recordSource) error {
 			break
 		}
 		number := n
+		p.sending()
 		p.client.Produce(ctx, r, func(r *kgo.Record, err error) { p.acknowledged(number, r, err) })
 	}
 	flushErr := p.client.Flush(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+		return &failure{code: exitFailed, cause: context.DeadlineExceeded, message: fmt.Sprintf("no acknowledgement for %s (--timeout); what was on its way may have been written\nLook closer: millrace doctor", p.options.timeout)}
+	}
 	if flushErr != nil {
 		return interrupted(fmt.Sprintf("%s acknowledged, what was on its way may have been written, too", plural(p.count(), "record")))
 	}
 	return readErr
+}
+
+// errStalled is why everything was cancelled when the cluster stopped to acknowledge.
+var errStalled = errors.New("stalled")
+
+// watch cancels when records wait and nothing is acknowledged for the timeout. The client's own delivery timeout counts
+// from a record's timestamp, which here may be years old.
+func (p *producing) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
+	tick := time.NewTicker(max(p.options.timeout/10, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		p.mu.Lock()
+		stalled := p.waiting > 0 && time.Since(p.lastMove) > p.options.timeout
+		p.mu.Unlock()
+		if stalled {
+			giveUp(errStalled)
+			return
+		}
+	}
+}
+
+// sending notes a record that now waits for its acknowledgement.
+func (p *producing) sending() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting == 0 {
+		p.lastMove = time.Now()
+	}
+	p.waiting++
 }
 
 func (p *producing) count() int {
@@ -241,6 +284,11 @@ func (p *producing) prepare(r *kgo.Record, headers [][2]string) error {
 func (p *producing) acknowledged(number int, r *kgo.Record, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.waiting--
+	p.lastMove = time.Now()
+	if errors.Is(err, context.Canceled) {
+		return // told once, by run
+	}
 	if err != nil {
 		p.failed++
 		if len(p.failures.errs) < shownFailures {
@@ -277,7 +325,7 @@ func (p *producing) finish(err error) error {
 	}
 	if p.failed > 0 {
 		if rest := p.failed - len(p.failures.errs); rest > 0 {
-			p.failures.errs = append(p.failures.errs, &failure{code: exitCode(p.failures.errs[0]), message: fmt.Sprintf("and %d more; %s acknowledged", rest, plural(p.produced, "record"))})
+			p.failures.errs = append(p.failures.errs, &failure{code: exitCode(p.failures.errs[0]), message: fmt.Sprintf("and %s more; %d acknowledged", plural(rest, "record"), p.produced)})
 		}
 		if err != nil {
 			p.failures.errs = append(p.failures.errs, err)

@@ -38,6 +38,9 @@ func newProfileImportCommand(s *session) *cobra.Command {
 			return nil, cobra.ShellCompDirectiveDefault
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !contains(kinds, args[0]) {
+				return unknownImport(args[0])
+			}
 			path, err := importPath(args)
 			if err != nil {
 				return err

@@ -139,6 +139,9 @@ type layer struct {
 	values map[string]string
 }
 
+// flagSource is the source of what has a flag of its own.
+const flagSource = "flag"
+
 // mergeSettings lays the layers over the built-in defaults and checks every value.
 func mergeSettings(layers ...layer) (*settings, error) {
 	s := &settings{values: map[string]settingValue{}}
@@ -150,7 +153,11 @@ func mergeSettings(layers ...layer) (*settings, error) {
 	for _, l := range layers {
 		for key, value := range l.values {
 			if err := checkSetting(key, value); err != nil {
-				return nil, usagef("%s: %v", l.source, err)
+				source := l.source + ":"
+				if l.source == flagSource {
+					source = "--" + key + ":"
+				}
+				return nil, usagef("%s %v", source, trimKey(l.source, key, err))
 			}
 			s.set(key, value, l.source)
 		}
@@ -180,6 +187,14 @@ func overrideSettings(pairs []string) (layer, error) {
 		l.values[strings.TrimSpace(key)] = value
 	}
 	return l, nil
+}
+
+// trimKey drops the key from the message of a flag: the flag's name is in front already.
+func trimKey(source, key string, err error) string {
+	if source == flagSource {
+		return strings.TrimPrefix(err.Error(), key+": ")
+	}
+	return err.Error()
 }
 
 func splitBrokers(list string) []string {

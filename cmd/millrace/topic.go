@@ -43,6 +43,15 @@ func (o *outcomes) add(kind, name, status string, err error) {
 	o.list = append(o.list, item)
 }
 
+// absorb takes over the failures of looking the items up.
+func (o *outcomes) absorb(kind string, missing *itemErrors) {
+	for i, item := range missing.items {
+		o.failed.items = append(o.failed.items, item)
+		o.failed.errs = append(o.failed.errs, missing.errs[i])
+		o.list = append(o.list, outcome{Name: strings.TrimPrefix(item, kind+" "), Status: "failed", Error: firstLine(missing.errs[i].Error())})
+	}
+}
+
 func (o *outcomes) print(s *session, cmd *cobra.Command, heading string) error {
 	t := newTable(heading, "STATUS")
 	for _, item := range o.list {

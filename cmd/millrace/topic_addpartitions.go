@@ -31,7 +31,8 @@ to another partition than before: consumers that rely on the order per key will 
 			if err != nil {
 				return fmt.Errorf("find topics: %w", err)
 			}
-			done := outcomes{failed: *missing}
+			var done outcomes
+			done.absorb("topic", missing)
 			for _, t := range topics {
 				want := total
 				if add > 0 {

@@ -33,11 +33,7 @@ func newTopicDeleteCommand(s *session) *cobra.Command {
 				names = append(names, t.Topic)
 			}
 			var done outcomes
-			done.failed = *missing
-			for _, err := range missing.errs {
-				name, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "topic "), ":")
-				done.list = append(done.list, outcome{Name: name, Status: "failed", Error: firstLine(err.Error())})
-			}
+			done.absorb("topic", missing)
 			if len(names) == 0 {
 				if byPattern {
 					note(cmd, "no topic matches")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strconv"
@@ -116,7 +117,7 @@ func describeTopics(ctx context.Context, admin *kadm.Client, topics []kadm.Topic
 		return nil, fmt.Errorf("describe configuration: %w", err)
 	}
 	for _, t := range topics {
-		d := describedTopic{Name: t.Topic, ID: t.ID.String(), Internal: t.IsInternal, ReplicationFactor: t.Partitions.NumReplicas(), Configs: []describedConfig{}}
+		d := describedTopic{Name: t.Topic, ID: topicIDText(t.ID), Internal: t.IsInternal, ReplicationFactor: t.Partitions.NumReplicas(), Configs: []describedConfig{}}
 		for _, p := range t.Partitions.Sorted() {
 			d.Partitions = append(d.Partitions, describePartition(p, starts, ends))
 		}
@@ -203,6 +204,14 @@ func (d describedTopic) tables(show describeSections, wide bool) []*table {
 		}
 	}
 	return out
+}
+
+// topicIDText is how Kafka's tools write a topic id; a broker without topic ids has none.
+func topicIDText(id kadm.TopicID) string {
+	if id == (kadm.TopicID{}) {
+		return "-"
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
 func orEmpty(ids []int32) []int32 {

@@ -39,7 +39,7 @@ func newTopicListCommand(s *session) *cobra.Command {
 			list := []listedTopic{}
 			t := newTable("NAME", "PARTITIONS", "REPLICAS", "+ID", "+INTERNAL", "+UNDER-REPLICATED", "+LEADERLESS")
 			for _, topic := range topics {
-				l := listedTopic{Name: topic.Topic, ID: topic.ID.String(), Internal: topic.IsInternal, Partitions: len(topic.Partitions), ReplicationFactor: topic.Partitions.NumReplicas()}
+				l := listedTopic{Name: topic.Topic, ID: topicIDText(topic.ID), Internal: topic.IsInternal, Partitions: len(topic.Partitions), ReplicationFactor: topic.Partitions.NumReplicas()}
 				for _, p := range topic.Partitions {
 					if len(p.ISR) < len(p.Replicas) {
 						l.UnderReplicated++

@@ -20,6 +20,14 @@ type window struct {
 	startClamped     bool // the exact offset that was asked for is not in the log
 }
 
+// contents says in words what the log holds.
+func (w window) contents() string {
+	if w.logStart == w.logEnd {
+		return "it holds no record"
+	}
+	return fmt.Sprintf("it holds offsets %d to %d", w.logStart, w.logEnd-1)
+}
+
 // planWindows resolves the range for every wanted partition. stableOnly ends at the last stable offset.
 func planWindows(ctx context.Context, admin *kadm.Client, topics map[string][]int32, r offsetRange, stableOnly bool) ([]window, error) {
 	names := slices.Sorted(maps.Keys(topics))

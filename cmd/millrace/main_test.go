@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"millrace": main})
+}
+
+// TestScripts runs testdata/script/*.txtar: each gets a cluster of its own, whose address is in $BOOTSTRAP.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:   filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error { return setupCluster(env, clusterAddress) },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":       exits,
+			"member":      member,
+			"transaction": transaction,
+			"listen":      listen,
+			"dropproduce": dropProduce,
+			"sasl":        saslCluster,
+		},
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+	})
+}
+
+// clusterValue is the key of the script's cluster among its values.
+type clusterValue struct{}
+
+// clusterAddress starts an in-process cluster of one broker.
+func clusterAddress(env *testscript.Env) (string, error) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DefaultNumPartitions(1))
+	if err != nil {
+		return "", err
+	}
+	env.Defer(cluster.Close)
+	env.Values[clusterValue{}] = cluster
+	return cluster.ListenAddrs()[0], nil
+}
+
+func setupCluster(env *testscript.Env, start func(*testscript.Env) (string, error)) error {
+	address, err := start(env)
+	if err != nil {
+		return err
+	}
+	env.Setenv("BOOTSTRAP", address)
+	env.Setenv("MILLRACE_BROKERS", address)
+	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+	env.Setenv("HOME", env.WorkDir)
+	return nil
+}
+
+// exits N COMMAND... runs the command and compares its exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// member GROUP TOPIC joins the group as client "worker" and stays until the script ends.
+func member(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: member GROUP TOPIC")
+	}
+	joined := make(chan struct{})
+	client, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv("BOOTSTRAP")), kgo.ClientID("worker"), kgo.InstanceID("worker-1"),
+		kgo.ConsumerGroup(args[0]), kgo.ConsumeTopics(args[1]), kgo.DisableAutoCommit(),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { close(joined) }))
+	ts.Check(err)
+	ts.Defer(client.Close)
+	<-joined
+}
+
+// transaction TOPIC VALUE commit|abort writes one record and a control record behind it.
+func transaction(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: transaction TOPIC VALUE commit|abort")
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv("BOOTSTRAP")), kgo.TransactionalID("script-"+args[1]), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	ts.Check(err)
+	defer client.Close()
+	ctx := context.Background()
+	ts.Check(client.BeginTransaction())
+	ts.Check(client.ProduceSync(ctx, &kgo.Record{Topic: args[0], Value: []byte(args[1])}).FirstErr())
+	ts.Check(client.EndTransaction(ctx, kgo.TransactionEndTry(args[2] == "commit")))
+}
+
+// listen http|silent|closing NAME starts a listener that is no Kafka broker and puts its address into $NAME.
+func listen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: listen KIND NAME")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	switch args[0] {
+	case "http":
+		server := &http.Server{}
+		go server.Serve(listener)
+		ts.Defer(func() { server.Close() })
+	case "closing":
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				conn.Close()
+			}
+		}()
+		ts.Defer(func() { listener.Close() })
+	case "none":
+		ts.Check(listener.Close())
+	default:
+		ts.Fatalf("listen: unknown kind %s", args[0])
+	}
+	ts.Setenv(args[1], listener.Addr().String())
+}
+
+// dropproduce makes the cluster close the connection at every Produce request, without an answer.
+func dropProduce(ts *testscript.TestScript, neg bool, args []string) {
+	cluster := ts.Value(clusterValue{}).(*kfake.Cluster)
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		return nil, errors.New("dropped"), true
+	})
+}
+
+// sasl NAME starts a cluster that asks for user admin, password secret, and puts its address into $NAME.
+func saslCluster(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sasl NAME")
+	}
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(),
+		kfake.Superuser("SCRAM-SHA-512", "admin", "secret"), kfake.Superuser("PLAIN", "admin", "secret"), kfake.User("PLAIN", "guest", "guest"))
+	ts.Check(err)
+	ts.Defer(cluster.Close)
+	ts.Setenv(args[0], cluster.ListenAddrs()[0])
+}
+
+// TestHelpOfEveryCommand: each visible command has a short text, and each that does something has an example.
+func TestHelpOfEveryCommand(t *testing.T) {
+	t.Parallel()
+	var walk func(h commandHelp)
+	walk = func(h commandHelp) {
+		if h.Short == "" {
+			t.Errorf("%s: no short text", h.Command)
+		}
+		if h.Example == "" && len(h.Commands) == 0 {
+			t.Errorf("%s: no example", h.Command)
+		}
+		for _, c := range h.Commands {
+			if c.Command != "millrace help" {
+				walk(c)
+			}
+		}
+	}
+	walk(describeCommand(newRootCommand()))
+}
+
+// TestSettingEnvironmentNames: two keys never share a variable.
+func TestSettingEnvironmentNames(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{"MILLRACE_PROFILE": "profile", "MILLRACE_CONFIG": "config-file"}
+	for _, d := range settingKeys() {
+		name := d.environmentName()
+		if other, taken := seen[name]; taken {
+			t.Errorf("%s stands for %s and %s", name, other, d.Key)
+		}
+		seen[name] = d.Key
+		if d.Default != "" {
+			if err := checkSetting(d.Key, d.Default); err != nil {
+				t.Errorf("default of %s: %v", d.Key, err)
+			}
+		}
+	}
+}
