@@ -73,7 +73,11 @@ func (d *Definition) parse(value string) (string, error) {
 func formatDouble(number float64) string {
 	s := strconv.FormatFloat(number, 'f', -1, 64)
 	if abs := math.Abs(number); abs >= 1e7 {
-		return strings.Replace(strconv.FormatFloat(number, 'E', -1, 64), "E+", "E", 1)
+		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(number, 'E', -1, 64), "E+")
+		if !strings.Contains(mantissa, ".") {
+			mantissa += ".0"
+		}
+		return mantissa + "E" + strings.TrimPrefix(exponent, "0")
 	}
 	if !strings.Contains(s, ".") {
 		s += ".0"
@@ -179,7 +183,7 @@ func throttledReplicas(d *Definition, value string) error {
 	for _, item := range items {
 		partition, broker, ok := strings.Cut(item, ":")
 		if !ok || !digits(partition) || !digits(broker) {
-			return invalid(d, value, d.Name+" must be the literal '*' or a list of replicas in the following format: "+
+			return invalid(d, javaSet(items), d.Name+" must be the literal '*' or a list of replicas in the following format: "+
 				"[partitionId]:[brokerId],[partitionId]:[brokerId],...")
 		}
 	}
