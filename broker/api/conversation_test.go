@@ -1,0 +1,196 @@
+package api
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the conversations get as answers into their files")
+
+// Each file is a conversation with a fresh broker: `set key=value` lines at its head are static settings, a line `Name
+// version {request}` asks, and the line below it is the answer without the fields that have their default. The words of
+// errors are those that Apache Kafka 4.3.1 was heard to use.
+func TestConversations(t *testing.T) {
+	files, err := filepath.Glob("testdata/conversations/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := converse(t, string(want))
+			if *rewrite {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			gotLines, wantLines := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+			for i := range min(len(gotLines), len(wantLines)) {
+				if gotLines[i] != wantLines[i] {
+					t.Errorf("line %d\n got %s\nwant %s", i+1, gotLines[i], wantLines[i])
+				}
+			}
+			if len(gotLines) != len(wantLines) {
+				t.Errorf("%d lines, want %d", len(gotLines), len(wantLines))
+			}
+		})
+	}
+}
+
+// converse holds the conversation and returns it with the answers that it got.
+func converse(t *testing.T, script string) string {
+	var out strings.Builder
+	static := map[string]string{}
+	var s *Services
+	lines := bufio.NewScanner(strings.NewReader(script))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		setting, isSetting := strings.CutPrefix(line, "set ")
+		switch {
+		case strings.HasPrefix(line, "  "):
+			continue // an answer, to be given anew
+		case isSetting:
+			key, value, _ := strings.Cut(setting, "=")
+			static[key] = value
+		case line != "" && !strings.HasPrefix(line, "#"):
+			if s == nil {
+				s = testServices(t, static)
+			}
+			fmt.Fprintf(&out, "%s\n  %s\n", line, ask(t, s, line))
+			continue
+		}
+		fmt.Fprintln(&out, line)
+	}
+	return out.String()
+}
+
+// ask sends one request through its row, encoded and decoded as on the wire.
+func ask(t *testing.T, s *Services, line string) string {
+	t.Helper()
+	var name string
+	var version int16
+	if _, err := fmt.Sscan(line, &name, &version); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	row := rowNamed(t, name)
+	request := row.newRequest()
+	kmsgDefault(request)
+	if at := strings.Index(line, "{"); at >= 0 {
+		if err := json.Unmarshal([]byte(line[at:]), request); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+	answer, err := roundTrip(s, callFrom(t.Context(), "127.0.0.1:19092"), row, request, version)
+	if err != nil {
+		return err.Error()
+	}
+	return render(t, answer)
+}
+
+func rowNamed(t *testing.T, name string) *Row {
+	t.Helper()
+	rows := Table()
+	i := slices.IndexFunc(rows, func(r Row) bool { return strings.EqualFold(kmsg.NameForKey(r.Key), name) })
+	if i < 0 {
+		t.Fatalf("the table has no %s", name)
+	}
+	return &rows[i]
+}
+
+func kmsgDefault(v any) {
+	if d, ok := v.(interface{ Default() }); ok {
+		d.Default()
+	}
+}
+
+// roundTrip encodes the request, lets the row's handler decode and answer it, and decodes the answer.
+func roundTrip(s *Services, c *Call, row *Row, request kmsg.Request, version int16) (kmsg.Response, error) {
+	if s.rows == nil {
+		s.rows = Table()
+	}
+	request.SetVersion(version)
+	body := request.AppendTo(nil)
+	decoded := row.newRequest()
+	decoded.SetVersion(version)
+	if err := decoded.ReadFrom(body); err != nil {
+		return nil, fmt.Errorf("decode request: %w", err)
+	}
+	c.Version = version
+	answer := row.handle(s, c, decoded)
+	if answer == nil {
+		return nil, fmt.Errorf("the connection is closed")
+	}
+	answer.SetVersion(version)
+	encoded := answer.AppendTo(nil)
+	read := request.ResponseKind()
+	read.SetVersion(version)
+	if err := read.ReadFrom(encoded); err != nil {
+		return nil, fmt.Errorf("decode answer: %w", err)
+	}
+	if again := read.AppendTo(nil); !slices.Equal(again, encoded) {
+		return nil, fmt.Errorf("the answer is %d bytes, of which %d were read", len(encoded), len(again))
+	}
+	return read, nil
+}
+
+// render shows an answer without fields at their default; ids that are made at random are ID.
+func render(t *testing.T, answer kmsg.Response) string {
+	t.Helper()
+	shown, err := json.Marshal(trim(reflect.ValueOf(answer).Elem()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(shown)
+}
+
+func trim(v reflect.Value) any {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		return trim(v.Elem())
+	case reflect.Slice:
+		if v.IsNil() {
+			return nil
+		}
+		all := make([]any, v.Len())
+		for i := range v.Len() {
+			all[i] = trim(v.Index(i))
+		}
+		return all
+	case reflect.Array:
+		return "ID"
+	case reflect.Struct:
+		return trimStruct(v)
+	}
+	return v.Interface()
+}
+
+func trimStruct(v reflect.Value) any {
+	fresh := reflect.New(v.Type())
+	kmsgDefault(fresh.Interface())
+	fields := map[string]any{}
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if field.Name == "Version" || field.Name == "UnknownTags" || reflect.DeepEqual(v.Field(i).Interface(), fresh.Elem().Field(i).Interface()) {
+			continue
+		}
+		fields[field.Name] = trim(v.Field(i))
+	}
+	return fields
+}
