@@ -9,6 +9,10 @@ const (
 	transactionalBit = 0x10
 	controlBit       = 0x20
 	deleteHorizonBit = 0x40
+
+	// keptInPlace and keptAnew are the flags that outlive a change of the header, as in Kafka: unknown ones do not.
+	keptInPlace = codecMask | timestampTypeBit | transactionalBit | controlBit | deleteHorizonBit
+	keptAnew    = timestampTypeBit | transactionalBit | controlBit
 )
 
 func (a Attributes) Codec() Codec { return Codec(a & codecMask) }

@@ -92,7 +92,7 @@ func (b Batch) setMaxTimestamp(t TimestampType, millis int64) {
 	if attributes.TimestampType() == t && b.MaxTimestamp() == millis {
 		return
 	}
-	b.setAttributes(attributes&^timestampTypeBit | Attributes(t)<<3)
+	b.setAttributes(attributes&keptInPlace&^timestampTypeBit | Attributes(t)<<3)
 	binary.BigEndian.PutUint64(b[maxTimestampAt:], uint64(millis))
 	b.writeCRC()
 }

@@ -138,7 +138,7 @@ func (v *Validator) rewrite(b Batch, payload []byte, r *Rules, nowMillis int64) 
 			"configured size of %d.", len(out), r.appendTo(), r.MaxMessageBytes)
 	}
 	out.setLength()
-	out.setAttributes(b.Attributes()&^codecMask | Attributes(codec))
+	out.setAttributes(b.Attributes()&keptAnew | Attributes(codec))
 	out.writeCRC()
 	out.settleTimestamps(r.TimestampType, v.walk.maxTimestamp, nowMillis)
 	return out, nil
