@@ -21,15 +21,15 @@ var mayImport = map[string][]string{
 	// The assembly closes every seam.
 	"broker": {"broker/api", "broker/coordinator", "broker/gateway", "broker/group", "broker/log", "broker/replica", "broker/server", "metadata", "security"},
 
-	"broker/gateway":     {"security"},
+	"broker/gateway":     {"broker/group", "security"}, // consumer lag is made from the groups' committed offsets
 	"broker/api":         {"broker/group", "broker/coordinator", "broker/replica", "broker/server", "broker/log", "metadata", "security"},
-	"broker/server":      {"security"},
+	"broker/server":      {"broker/log", "security"}, // answers carry slices of logs, which are sent from their files
 	"broker/group":       {"broker/coordinator"},
 	"broker/coordinator": {},
-	"broker/replica":     {"broker/log", "metadata"}, // replicas follow the metadata image and its deltas
+	"broker/replica":     {"broker/log", "metadata", "security"}, // replicas follow the metadata image and its deltas
 	"broker/log":         {},
 
-	"metadata": {},
+	"metadata": {"security"}, // names are keyed by tenant
 	"security": {},
 
 	// Tests of whole processes speak the protocol; they build the binary rather than import it.

@@ -164,7 +164,7 @@ func greet(w io.Writer, node devNode, o *devOptions) {
 	if o.demo {
 		fmt.Fprintf(w, "  millrace consume rides -o end%s\n  millrace group lag rides-dashboard%s\n", at, at)
 	} else {
-		fmt.Fprintf(w, "  echo hello | millrace produce greetings%s\n  millrace consume greetings -o start -e%s\n  millrace topic list%s\n", at, at, at)
+		fmt.Fprintf(w, "  millrace topic create greetings%s\n  echo hello | millrace produce greetings%s\n  millrace consume greetings -o start -e%s\n", at, at, at)
 	}
 	fmt.Fprintf(w, "\nCtrl-C stops it.\n")
 }

@@ -170,7 +170,7 @@ func TestStartsThatMustBeRefused(t *testing.T) {
 	refused(t, []string{"num.partitions"}, append([]string{"dev", "--data-dir", fresh, "--set", "num.partitions=none"}, free()...)...)
 	refused(t, []string{m.Address(), "another process"}, "dev", "--data-dir", fresh, "--kafka-addr", m.Address(), "--http-addr", harness.FreeAddress(t))
 	refused(t, []string{m.HTTPAddress(), "another process"}, "dev", "--data-dir", fresh, "--kafka-addr", harness.FreeAddress(t), "--http-addr", m.HTTPAddress())
-	refused(t, []string{"lock"}, append([]string{"dev", "--data-dir", m.DataDir()}, free()...)...)
+	refused(t, []string{"in use by another running process"}, append([]string{"dev", "--data-dir", m.DataDir()}, free()...)...)
 	file := filepath.Join(fresh, "file")
 	if err := os.WriteFile(file, []byte("not a directory"), 0o600); err != nil {
 		t.Fatal(err)
