@@ -52,18 +52,17 @@ func (d *Dir) checkpointLocked() error {
 		logs = append(logs, l)
 	}
 	d.mu.Unlock()
+	// Log start offsets go first: the sidecars forget what lies below them.
 	for _, l := range logs {
-		l.checkpointInto(recoveryPoints, logStarts, highWatermarks)
+		l.startInto(logStarts, highWatermarks)
 	}
-	return d.writeCheckpoints(recoveryPoints, logStarts, highWatermarks)
-}
-
-func (d *Dir) writeCheckpoints(recoveryPoints, logStarts, highWatermarks map[string]int64) error {
-	err := errors.Join(
-		d.recoveryPoints.write(d.fs, recoveryPoints),
-		d.logStarts.write(d.fs, logStarts),
-		d.highWatermarks.write(d.fs, highWatermarks),
-	)
+	err := d.logStarts.write(d.fs, logStarts)
+	if err == nil {
+		for _, l := range logs {
+			l.recoveryPointInto(recoveryPoints)
+		}
+		err = errors.Join(d.recoveryPoints.write(d.fs, recoveryPoints), d.highWatermarks.write(d.fs, highWatermarks))
+	}
 	if err != nil && !isNoSpace(err) {
 		return d.fail(err)
 	}
@@ -83,21 +82,29 @@ func carry(name string, to, from map[string]int64) {
 	}
 }
 
-// checkpointInto adds the log's lines. When the sidecars cannot be written the recovery point stays where it is.
-func (l *Log) checkpointInto(recoveryPoints, logStarts, highWatermarks map[string]int64) {
+func (l *Log) startInto(logStarts, highWatermarks map[string]int64) {
 	name := l.tp.String()
-	l.mu.Lock()
-	onDisk := l.onDisk
-	l.mu.Unlock()
 	if highWatermark := l.highWatermark.Load(); highWatermark > 0 {
 		highWatermarks[name] = highWatermark
 	}
-	if !onDisk {
-		return
-	}
-	if start := l.logStart.Load(); start > 0 {
+	if start := l.logStart.Load(); start > 0 && l.hasDirectory() {
 		logStarts[name] = start
 	}
+}
+
+func (l *Log) hasDirectory() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.onDisk
+}
+
+// recoveryPointInto adds the log's recovery point, once its sidecars are on disk. When they cannot be written it stays
+// where it is.
+func (l *Log) recoveryPointInto(recoveryPoints map[string]int64) {
+	if !l.hasDirectory() {
+		return
+	}
+	name := l.tp.String()
 	flushed := l.flushed.Load()
 	if l.warm.Load() {
 		if err := l.sidecars(); err != nil {

@@ -17,8 +17,10 @@ func ParseTopicID(s string) (id TopicID, err error) {
 	if err == nil && len(b) != len(id) {
 		err = base64.CorruptInputError(len(s))
 	}
-	copy(id[:], b)
-	return id, err
+	if err != nil {
+		return TopicID{}, err
+	}
+	return TopicID(b), nil
 }
 
 // TopicPartition names a log.
