@@ -51,7 +51,7 @@ func (s *shard) joinGroup(e joinRequest, ticket coordinator.Ticket, now time.Tim
 		g = s.obtain(e.key)
 	}
 	g.ensureMaps()
-	defer s.release(g) // a group that was made for a join that is refused
+	defer s.releaseLater(g) // a group that was made for a join that is refused
 	switch {
 	case !s.accepts(g, memberID):
 		s.dropMember(g, memberID)

@@ -37,7 +37,7 @@ func (s *shard) leaveGroup(e leaveRequest, ticket coordinator.Ticket, now time.T
 		case preparingRebalance:
 			s.completeIfJoined(g, now, do)
 		}
-		s.release(g)
+		s.releaseLater(g)
 	}
 	do.reply(ticket, r)
 }

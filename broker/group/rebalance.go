@@ -195,5 +195,5 @@ func (s *shard) afterPendingLeft(g *group, now time.Time, do *effects) {
 	if g.state == preparingRebalance && g.hasAllJoined() {
 		s.completeJoin(g, now, do)
 	}
-	s.release(g)
+	s.releaseLater(g)
 }

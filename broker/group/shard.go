@@ -17,6 +17,7 @@ type shard struct {
 	journal  []func()
 	keeping  bool // between Begin and Commit or Rollback
 	figures  figures
+	leaving  []*group // groups of which nothing may be left once the records of the step are replayed
 }
 
 // figures are what metrics tell of a shard.
@@ -50,6 +51,11 @@ func (e *effects) replyNow(ticket coordinator.Ticket, response any) {
 // Step implements coordinator.Shard.
 func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordinator.Result {
 	do := &effects{}
+	for _, g := range s.leaving {
+		s.release(g)
+	}
+	clear(s.leaving)
+	s.leaving = s.leaving[:0]
 	switch e := event.(type) {
 	case coordinator.Tick:
 		for t := s.timers.popDue(now); t != nil; t = s.timers.popDue(now) {
@@ -127,6 +133,10 @@ func (s *shard) insert(g *group) {
 	s.groups[g.key] = g
 	s.figures.groups[g.state]++
 }
+
+// releaseLater has the next step forget the group if nothing is left of it then: what this step writes of it is not
+// replayed yet.
+func (s *shard) releaseLater(g *group) { s.leaving = append(s.leaving, g) }
 
 // release forgets the group if nothing is left of it.
 func (s *shard) release(g *group) {
