@@ -144,14 +144,32 @@ func (s *session) connect(ctx context.Context, extra ...kgo.Opt) (*kgo.Client, e
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
-	pingCtx, cancel := context.WithTimeout(ctx, cfg.timeout())
-	defer cancel()
-	if err := client.Ping(pingCtx); err != nil {
+	if err := ping(ctx, cfg, client); err != nil {
 		client.Close()
 		return nil, unreachable(ctx, cfg, err)
 	}
 	s.client = client
 	return client, nil
+}
+
+// patience is how long a first answer may take before the addresses are looked at: a port that can never answer
+// (HTTP, TLS against plaintext) is told at once, a slow broker gets the whole timeout.
+const patience = 2 * time.Second
+
+func ping(ctx context.Context, cfg *settings, client *kgo.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, cfg.timeout())
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() { answered <- client.Ping(ctx) }()
+	select {
+	case err := <-answered:
+		return err
+	case <-time.After(patience):
+	}
+	if hopeless(ctx, cfg) {
+		return context.DeadlineExceeded
+	}
+	return <-answered
 }
 
 func (s *session) close() {

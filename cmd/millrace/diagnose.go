@@ -29,6 +29,19 @@ type finding struct {
 
 func (f finding) ok() bool { return f.why == "" }
 
+// hopeless tells that no address can be expected to answer, however long one waits.
+func hopeless(ctx context.Context, cfg *settings) bool {
+	for _, address := range cfg.brokers() {
+		if found := probe(ctx, cfg, address); found.ok() || found.why == whySilent {
+			return false
+		}
+	}
+	return true
+}
+
+// whySilent is the one finding that time may cure.
+const whySilent = "the connection is open, but nothing answers a Kafka request"
+
 // unreachable explains why no bootstrap address answered.
 func unreachable(ctx context.Context, cfg *settings, cause error) error {
 	if k := saslRefusal(cause); k != nil {
@@ -210,7 +223,7 @@ func askKafka(conn net.Conn) (why, fix string) {
 	case n >= 2 && head[0] == 0x15 && head[1] == 3:
 		return "the listener speaks TLS, the settings say plaintext", "turn TLS on: -X tls.enabled=true"
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "the connection is open, but nothing answers a Kafka request", "check that this is a Kafka listener"
+		return whySilent, "check that this is a Kafka listener"
 	case err != nil:
 		return "the listener closed the connection: it does not speak Kafka, or wants TLS", "check the port, or turn TLS on: -X tls.enabled=true"
 	case binary.BigEndian.Uint32(head[4:]) != 1:
