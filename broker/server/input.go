@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -32,6 +33,7 @@ type input struct {
 	readRaw  func(fd uintptr) bool
 	slabs    *slabs
 	budget   *Budget
+	held     *atomic.Int64 // bytes in the read buffers of all connections
 	maxDrain int
 	minSize  int
 
@@ -47,8 +49,8 @@ type input struct {
 	err error // result of readRaw
 }
 
-func newInput(conn net.Conn, s *slabs, budget *Budget, minSize, maxDrain int) *input {
-	in := &input{conn: conn, slabs: s, budget: budget, maxDrain: maxDrain, minSize: minSize, want: minSize}
+func newInput(conn net.Conn, s *slabs, budget *Budget, held *atomic.Int64, minSize, maxDrain int) *input {
+	in := &input{conn: conn, slabs: s, budget: budget, held: held, maxDrain: maxDrain, minSize: minSize, want: minSize}
 	in.raw = rawConn(conn)
 	in.readRaw = in.readDescriptor
 	return in
@@ -153,6 +155,7 @@ func (in *input) makeRoom(ctx context.Context, frameBytes int) error {
 		}
 	}
 	larger := in.slabs.get(size)
+	in.held.Add(int64(len(larger)))
 	copy(larger, in.buf[in.start:in.end])
 	in.give()
 	in.buf, in.start, in.end, in.budgeted = larger, 0, have, budgeted
@@ -174,6 +177,7 @@ func (in *input) take() {
 		}
 	}
 	in.buf = in.slabs.get(size)
+	in.held.Add(int64(len(in.buf)))
 	in.start, in.end, in.peak = 0, 0, 0
 }
 
@@ -183,6 +187,7 @@ func (in *input) give() {
 		in.budget.Release(in.budgeted)
 		in.budgeted = 0
 	}
+	in.held.Add(-int64(len(in.buf)))
 	in.slabs.put(in.buf)
 	in.buf = nil
 }

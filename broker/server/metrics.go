@@ -1,6 +1,10 @@
 package server
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // metrics counts what happens on a listener, whatever the requests are.
 type metrics struct {
@@ -13,7 +17,7 @@ type metrics struct {
 	open     prometheus.Gauge
 }
 
-func newMetrics(registerer prometheus.Registerer, listener string) *metrics {
+func newMetrics(registerer prometheus.Registerer, listener string, inputBytes *atomic.Int64) *metrics {
 	labels := prometheus.Labels{"listener": listener}
 	m := &metrics{
 		open: prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_connections", ConstLabels: labels,
@@ -32,7 +36,10 @@ func newMetrics(registerer prometheus.Registerer, listener string) *metrics {
 			Help: "Requests whose handler failed in a way that is a fault of Millrace."}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.open, m.accepted, m.refused, m.closed, m.bytesIn, m.bytesOut, m.panics)
+		registerer.MustRegister(m.open, m.accepted, m.refused, m.closed, m.bytesIn, m.bytesOut, m.panics,
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_network_read_buffer_bytes", ConstLabels: labels,
+				Help: "Bytes in the read buffers of connections; idle connections have none."},
+				func() float64 { return float64(inputBytes.Load()) }))
 	}
 	return m
 }

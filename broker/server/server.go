@@ -28,6 +28,8 @@ type Server struct {
 	group   sync.WaitGroup
 	lastID  atomic.Uint64
 
+	inputBytes atomic.Int64 // in read buffers
+
 	mu          sync.Mutex
 	connections map[*connection]struct{} // guarded by mu
 	perIP       map[string]int           // guarded by mu
@@ -40,11 +42,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Server{
-		cfg: cfg, metrics: newMetrics(cfg.Registerer, cfg.Name), slabs: newSlabs(cfg.FreeBufferBytes), flexible: newFlexibleFrom(),
+	s := &Server{
+		cfg: cfg, slabs: newSlabs(cfg.FreeBufferBytes), flexible: newFlexibleFrom(),
 		warnings: limitedLog{logger: cfg.Logger}, ctx: ctx, cancel: cancel, stopped: make(chan struct{}),
 		connections: map[*connection]struct{}{}, perIP: map[string]int{},
-	}, nil
+	}
+	s.metrics = newMetrics(cfg.Registerer, cfg.Name, &s.inputBytes)
+	return s, nil
 }
 
 // Addr returns the address the listener is bound to.
@@ -122,7 +126,7 @@ func (s *Server) newConnection(conn net.Conn, host string) *connection {
 	peer := &Peer{Context: ctx, ID: s.lastID.Add(1), Listener: s.cfg.Name, Local: conn.LocalAddr(), Remote: conn.RemoteAddr(),
 		Identity: security.Anonymous(host)}
 	c := &connection{server: s, net: conn, peer: peer, end: cancel, session: s.cfg.NewSession(peer)}
-	c.in = newInput(conn, s.slabs, s.cfg.MemoryBudget, s.cfg.IdleReadBufferBytes, s.cfg.MaxDrainBytes)
+	c.in = newInput(conn, s.slabs, s.cfg.MemoryBudget, &s.inputBytes, s.cfg.IdleReadBufferBytes, s.cfg.MaxDrainBytes)
 	c.out = Writer{conn: c, sender: newFileSender(c.in.raw)}
 	c.lastActive.Store(s.cfg.Clock().UnixNano())
 	return c

@@ -38,6 +38,9 @@ type piece struct {
 
 // Begin starts the answer to a request. flexible says whether the response header has tagged fields.
 func (w *Writer) Begin(correlationID int32, flexible bool) {
+	if w.Buf == nil && w.conn != nil {
+		w.Buf = w.conn.server.slabs.get(1 << minSlabShift)[:0]
+	}
 	w.begin, w.outside = len(w.Buf), 0
 	w.Buf = append(w.Buf, 0, 0, 0, 0)
 	w.Buf = binary.BigEndian.AppendUint32(w.Buf, uint32(correlationID))
