@@ -243,3 +243,7 @@ func values(t testing.TB, records []byte) (all []string) {
 	}
 	return all
 }
+
+func newTestPeer() *server.Peer {
+	return &server.Peer{Context: context.Background(), Identity: security.Anonymous("127.0.0.1")}
+}
