@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -79,25 +78,6 @@ func TestProtocolError(t *testing.T) {
 	} {
 		if code, message := protocolError(test.err); code != test.code || message != test.message {
 			t.Errorf("%v: %d %q, want %d %q", test.err, code, message, test.code, test.message)
-		}
-	}
-}
-
-func TestTopicNameFault(t *testing.T) {
-	for name, want := range map[string]string{
-		"":                       "the empty string is not allowed",
-		".":                      "'.' is not allowed",
-		"..":                     "'..' is not allowed",
-		"a b":                    "contains one or more characters other than",
-		"é":                      "contains one or more characters other than",
-		strings.Repeat("x", 250): "is longer than the max allowed length 249",
-		strings.Repeat("x", 249): "",
-		"...":                    "",
-		"Rides.by_driver-2":      "",
-	} {
-		got := topicNameFault(name)
-		if (got == "") != (want == "") || !strings.Contains(got, want) {
-			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}
 }

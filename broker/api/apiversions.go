@@ -74,7 +74,7 @@ func shown(row Row) kmsg.ApiVersionsResponseApiKey {
 // softwareName holds Kafka's pattern for the names and versions of client software: letters, digits, '-' and '.', with a
 // letter or digit at both ends.
 func softwareName(s string) bool {
-	alphanumeric := func(b byte) bool { return b != '-' && b != '.' && b != '_' && topicNameByte(b) }
+	alphanumeric := func(b byte) bool { return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' }
 	if s == "" || !alphanumeric(s[0]) || !alphanumeric(s[len(s)-1]) {
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/metadata/config"
+	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
 	"github.com/millrace-io/millrace/security"
 )
@@ -94,8 +95,8 @@ func (d configDescription) entries(c *Call) ([]kmsg.DescribeConfigsResponseResou
 	name, s := d.asked.ResourceName, d.services
 	switch d.asked.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
-		if fault := topicNameFault(name); fault != "" {
-			return nil, refuse(kerr.InvalidTopicException, fault)
+		if fault := controller.CheckTopicName(name); fault != nil {
+			return nil, fault
 		}
 		if d.image.Topic(c.Identity.Tenant, name) == nil {
 			return nil, kerr.UnknownTopicOrPartition
@@ -117,7 +118,7 @@ func (d configDescription) entries(c *Call) ([]kmsg.DescribeConfigsResponseResou
 func (d configDescription) broker() ([]kmsg.DescribeConfigsResponseResourceConfig, error) {
 	s, name := d.services, d.asked.ResourceName
 	if name == "" {
-		return d.clusterDefaults(), nil
+		return d.show(s.Settings.ClusterDefault(d.image).Entries()), nil
 	}
 	id, err := strconv.ParseInt(name, 10, 32)
 	if err != nil {
@@ -128,26 +129,6 @@ func (d configDescription) broker() ([]kmsg.DescribeConfigsResponseResourceConfi
 			fmt.Sprintf("Unexpected broker id, expected %d or empty string, but received %s", s.NodeID, name))
 	}
 	return d.show(s.Settings.Broker(d.image).Entries()), nil
-}
-
-// clusterDefaults shows only what is set for all brokers.
-func (d configDescription) clusterDefaults() []kmsg.DescribeConfigsResponseResourceConfig {
-	overrides := d.image.ConfigOverrides(config.Resource{Type: config.BrokerResource})
-	var entries []config.Entry
-	for definition := range config.Broker().All() {
-		value, set := overrides[definition.Name]
-		if !set {
-			continue
-		}
-		entry := config.Entry{Definition: definition, Value: &value, Source: config.SourceDynamicDefaultBroker,
-			ReadOnly: definition.Mode == config.ReadOnly}
-		if definition.Sensitive() {
-			entry.Value = nil
-		}
-		entry.Synonyms = []config.Synonym{{Name: definition.Name, Value: entry.Value, Source: entry.Source}}
-		entries = append(entries, entry)
-	}
-	return d.show(entries)
 }
 
 func (d configDescription) logger() ([]kmsg.DescribeConfigsResponseResourceConfig, error) {
@@ -198,7 +179,7 @@ func (d configDescription) show(entries []config.Entry) []kmsg.DescribeConfigsRe
 			IsDefault: entry.Source == config.SourceDefault, IsSensitive: entry.Sensitive(), ConfigType: kmsg.ConfigType(entry.Type),
 		}
 		if d.request.IncludeDocumentation {
-			one.Documentation = &entry.Documentation
+			one.Documentation = kmsg.StringPtr(entry.Describe())
 		}
 		if d.request.IncludeSynonyms {
 			one.ConfigSynonyms = synonymsOf(entry)

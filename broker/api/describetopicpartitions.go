@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
 	"github.com/millrace-io/millrace/security"
 )
@@ -103,7 +104,7 @@ func firstPartition(cursor *kmsg.DescribeTopicPartitionsRequestCursor, name stri
 
 func describedTopic(name string, code int16) kmsg.DescribeTopicPartitionsResponseTopic {
 	topic := kmsg.NewDescribeTopicPartitionsResponseTopic()
-	topic.Topic, topic.ErrorCode, topic.IsInternal = &name, code, internalTopic(name)
+	topic.Topic, topic.ErrorCode, topic.IsInternal = &name, code, controller.IsInternal(name)
 	return topic
 }
 

@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
 	"github.com/millrace-io/millrace/security"
 )
@@ -153,7 +154,7 @@ func (s *Services) createMissing(c *Call, missing map[string]int, topics []kmsg.
 	var names []string
 	for name, at := range missing {
 		switch {
-		case topicNameFault(name) != "": // it keeps INVALID_TOPIC_EXCEPTION
+		case !validTopicName(name): // it keeps INVALID_TOPIC_EXCEPTION
 		case !anywhere && !s.Allowed(c, security.OperationCreate, security.ResourceTopic, name):
 			topics[at].ErrorCode = kerr.TopicAuthorizationFailed.Code
 		default:
@@ -173,7 +174,7 @@ func (s *Services) createMissing(c *Call, missing map[string]int, topics []kmsg.
 
 func absentTopic(name string) kmsg.MetadataResponseTopic {
 	code := kerr.UnknownTopicOrPartition.Code
-	if topicNameFault(name) != "" {
+	if !validTopicName(name) {
 		code = kerr.InvalidTopicException.Code
 	}
 	return topicOutcome(&name, image.TopicID{}, code)
@@ -182,6 +183,6 @@ func absentTopic(name string) kmsg.MetadataResponseTopic {
 func topicOutcome(name *string, id image.TopicID, code int16) kmsg.MetadataResponseTopic {
 	t := kmsg.NewMetadataResponseTopic()
 	t.Topic, t.TopicID, t.ErrorCode = name, id, code
-	t.IsInternal = name != nil && internalTopic(*name)
+	t.IsInternal = name != nil && controller.IsInternal(*name)
 	return t
 }
