@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -93,4 +94,7 @@ func (s snapshot) Persist(sink hraft.SnapshotSink) error {
 
 func (s snapshot) Release() {}
 
-func isNoSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) }
+// isNoSpace looks at the text, too, because hashicorp/raft's cache of the log drops the chain of errors.
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), syscall.ENOSPC.Error())
+}

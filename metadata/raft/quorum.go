@@ -91,9 +91,6 @@ func (q *Quorum) Failed() <-chan struct{} { return q.latch.failed }
 // Err returns the first storage error.
 func (q *Quorum) Err() error { return q.latch.Err() }
 
-// Leading tells each time that this node has become the leader and has caught up; a token may stand for several times.
-func (q *Quorum) Leading() <-chan struct{} { return q.leading }
-
 // Start joins the quorum. An only voter leads when Start returns.
 func (q *Quorum) Start(ctx context.Context) error {
 	cfg := hraft.DefaultConfig()
@@ -142,21 +139,35 @@ func (q *Quorum) watchLeadership() {
 	for {
 		select {
 		case leads := <-q.raft.LeaderCh():
-			if !leads {
-				q.leads.Store(false)
-				q.cfg.Logger.Warn("lost leadership of metadata quorum", "node.id", q.cfg.NodeID)
-				continue
-			}
-			if q.catchUp() {
-				q.leads.Store(true)
-				select {
-				case q.leading <- struct{}{}:
-				default:
-				}
+			if leads {
+				q.gained()
+			} else {
+				q.lost()
 			}
 		case <-q.stop:
 			return
 		}
+	}
+}
+
+func (q *Quorum) gained() {
+	if !q.catchUp() {
+		return
+	}
+	q.cfg.Logger.Info("leads metadata quorum", "node.id", q.cfg.NodeID, "term", q.raft.CurrentTerm())
+	q.leads.Store(true)
+	select {
+	case q.leading <- struct{}{}:
+	default:
+	}
+}
+
+func (q *Quorum) lost() {
+	q.leads.Store(false)
+	select {
+	case <-q.stop: // by leaving
+	default:
+		q.cfg.Logger.Warn("lost leadership of metadata quorum", "node.id", q.cfg.NodeID)
 	}
 }
 

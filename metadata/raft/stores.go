@@ -16,6 +16,7 @@ import (
 	hraft "github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -104,19 +105,14 @@ func createLog(cfg Config, state *stateFileStore) (*raftboltdb.BoltStore, error)
 	} else if err := checkIdentity(cfg, id); err != nil {
 		return nil, err
 	}
-	if err := state.create(id); err != nil {
-		return nil, err
-	}
+	stated := make(chan error, 1)
+	go func() { stated <- state.create(id) }() // two files, whose fsyncs may share a commit of the file system
 	path := filepath.Join(cfg.Directory, logFileNew)
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err := writeBootstrap(path, cfg, id.clusterID); err != nil {
-		return nil, err
-	}
-	log, err := openBolt(path, false) // its first transaction makes what the unsynced one wrote durable, too
-	if err != nil {
-		return nil, err
+	log, err := writeBootstrap(path, cfg, id.clusterID)
+	if stateErr := <-stated; stateErr != nil && err == nil {
+		return nil, errors.Join(stateErr, log.Close())
+	} else if err != nil {
+		return nil, errors.Join(err, stateErr)
 	}
 	if err := os.Rename(path, filepath.Join(cfg.Directory, logFile)); err != nil {
 		return nil, errors.Join(err, log.Close())
@@ -127,12 +123,19 @@ func createLog(cfg Config, state *stateFileStore) (*raftboltdb.BoltStore, error)
 	return log, nil
 }
 
-func writeBootstrap(path string, cfg Config, clusterID string) error {
-	log, err := openBolt(path, true)
-	if err != nil {
-		return err
+// writeBootstrap makes the log's file with the entries that a new cluster begins with, and returns it durable and open.
+func writeBootstrap(path string, cfg Config, clusterID string) (*raftboltdb.BoltStore, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
-	return errors.Join(log.StoreLogs(bootstrapEntries(cfg, clusterID)), log.Close())
+	unsynced, err := openBolt(path, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(unsynced.StoreLogs(bootstrapEntries(cfg, clusterID)), unsynced.Close()); err != nil {
+		return nil, err
+	}
+	return openBolt(path, false) // its first transaction makes what the unsynced one wrote durable, too
 }
 
 func openBolt(path string, noSync bool) (*raftboltdb.BoltStore, error) {
@@ -142,7 +145,7 @@ func openBolt(path string, noSync bool) (*raftboltdb.BoltStore, error) {
 			Timeout: time.Millisecond, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, NoGrowSync: false,
 		},
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, ErrLocked
 	}
 	if err != nil {
