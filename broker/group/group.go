@@ -32,7 +32,7 @@ type group struct {
 	pendingJoin        map[string]*timer  // member ids that were handed out and have not come back
 	pendingSync        map[string]bool    // members of the generation that have not sent SyncGroup
 	awaitingJoin       int                // members whose JoinGroup waits
-	newMemberAdded     bool               // during the initial delay
+	newMemberAt        time.Time          // when the last one came during the initial delay
 	topics             map[string]bool    // what the members subscribe to
 	topicsKnown        bool               // topics counts: a consumer group whose subscriptions could be read
 	joinTimer          *timer

@@ -110,7 +110,7 @@ func (s *shard) addMember(g *group, e joinRequest, memberID string, ticket coord
 		protocols: e.body.Protocols, join: ticket, isNew: true,
 	}
 	if g.state == preparingRebalance && g.previous == empty {
-		g.newMemberAdded = true
+		g.newMemberAt = now
 	}
 	g.add(m, e.body.ProtocolType)
 	// Until it has its id, a new member cannot send heartbeats, and a connection whose request waits is not read, so

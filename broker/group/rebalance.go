@@ -28,23 +28,26 @@ func (s *shard) prepareRebalance(g *group, now time.Time, do *effects) {
 		s.completeOrWait(g, now, do)
 		return
 	}
-	g.newMemberAdded = false
 	delay := millis(s.settings().InitialRebalanceDelayMillis)
-	s.delayInitial(g, delay, max(g.rebalanceTimeout()-delay, 0), now)
+	g.newMemberAt = now
+	s.delayInitial(g, now.Add(delay), now.Add(max(g.rebalanceTimeout(), delay)))
 }
 
-// delayInitial waits for delay; if members came meanwhile it waits again, for no longer than remaining in all.
-func (s *shard) delayInitial(g *group, delay, remaining time.Duration, now time.Time) {
+// delayInitial waits until due. If members came meanwhile it waits until nobody came for the length of the delay, but
+// not longer than latest. Kafka waits for whole delays; this is over earlier and gathers the same members.
+func (s *shard) delayInitial(g *group, due, latest time.Time) {
 	g.joinTimer.fire = func(now time.Time, do *effects) {
-		if !g.newMemberAdded || remaining == 0 {
-			s.completeJoin(g, now, do)
+		quiet := g.newMemberAt.Add(millis(s.settings().InitialRebalanceDelayMillis))
+		if quiet.After(latest) {
+			quiet = latest
+		}
+		if quiet.After(now) {
+			s.delayInitial(g, quiet, latest)
 			return
 		}
-		g.newMemberAdded = false
-		next := min(millis(s.settings().InitialRebalanceDelayMillis), remaining)
-		s.delayInitial(g, next, max(remaining-delay, 0), now)
+		s.completeJoin(g, now, do)
 	}
-	s.timers.schedule(g.joinTimer, now.Add(delay))
+	s.timers.schedule(g.joinTimer, due)
 }
 
 // completeOrWait goes on when everybody is here, and otherwise gives them the rebalance timeout.
