@@ -49,6 +49,7 @@ type Dir struct {
 	recoveryPoints offsetFile
 	logStarts      offsetFile
 	highWatermarks offsetFile
+	cleaned        offsetFile
 }
 
 // OpenDir takes the lock and reads what the last stop left. It starts the flusher and the keeper; Close joins them.
@@ -111,6 +112,9 @@ func (d *Dir) load() (err error) {
 		return err
 	}
 	if d.highWatermarks, err = readOffsetFile(d.fs, d.path+"/"+highWatermarkFile); err != nil {
+		return err
+	}
+	if d.cleaned, err = readOffsetFile(d.fs, d.path+"/"+cleanerFile); err != nil {
 		return err
 	}
 	if err := d.scan(); err != nil {
@@ -207,6 +211,9 @@ func (d *Dir) fail(cause error) error {
 	close(d.failed)
 	return offline
 }
+
+// Logs returns the logs that are open.
+func (d *Dir) Logs() []*Log { return d.openLogs() }
 
 // Partitions lists the partitions that have a directory on disk and those that are open.
 func (d *Dir) Partitions() []TopicPartition {

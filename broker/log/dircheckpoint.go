@@ -143,7 +143,7 @@ func (d *Dir) lowerRecoveryPoint(name string, offset int64) error {
 func (d *Dir) forgetOldCheckpoints(name string) error {
 	d.checkpointMu.Lock()
 	defer d.checkpointMu.Unlock()
-	files := [...]*offsetFile{&d.recoveryPoints, &d.logStarts, &d.highWatermarks}
+	files := [...]*offsetFile{&d.recoveryPoints, &d.logStarts, &d.highWatermarks, &d.cleaned}
 	for _, f := range files {
 		if _, known := f.offsets[name]; !known {
 			continue

@@ -16,6 +16,8 @@ var (
 	ErrNoSpace = fmt.Errorf("no space left in the log directory: %w", kerr.KafkaStorageError)
 	// ErrClosed is returned by a log after Close of its Dir, or Remove.
 	ErrClosed = fmt.Errorf("log is closed: %w", kerr.KafkaStorageError)
+	// ErrLogChanged tells the cleaner that its segments are not in the log any more: retention was quicker.
+	ErrLogChanged = errors.New("the log has changed")
 	// ErrOtherTopicID says that the directory on disk belongs to another topic of the same name.
 	ErrOtherTopicID = errors.New("directory belongs to another topic of the same name")
 )

@@ -28,7 +28,7 @@ func (l *Log) list() (found listing, err error) {
 	if err != nil {
 		return found, err
 	}
-	var indexes []string
+	var indexes, orphans []string // orphans: indexes of output whose data file has its name already
 	cleaned := false
 	for _, e := range entries {
 		name := e.Name()
@@ -40,13 +40,17 @@ func (l *Log) list() (found listing, err error) {
 			cleaned = true
 		case strings.HasSuffix(name, ".tmp"):
 			err = l.removeFile(name)
+		case strings.HasSuffix(name, segment.SwapSuffix):
+			if ok && suffix == segment.LogSuffix+segment.SwapSuffix {
+				found.swaps = append(found.swaps, base)
+			} else {
+				orphans = append(orphans, name)
+			}
 		case !ok:
 		case suffix == segment.LogSuffix:
 			found.bases = append(found.bases, base)
 		case suffix == segment.SnapshotSuffix:
 			found.snapshots = append(found.snapshots, base)
-		case suffix == segment.LogSuffix+segment.SwapSuffix:
-			found.swaps = append(found.swaps, base)
 		case suffix == segment.IndexSuffix || suffix == segment.TimeIndexSuffix || suffix == segment.TxnIndexSuffix:
 			indexes = append(indexes, name)
 		}
@@ -59,6 +63,11 @@ func (l *Log) list() (found listing, err error) {
 			return found, err
 		}
 		return l.list()
+	}
+	for _, name := range orphans {
+		if err := l.removeFile(name); err != nil {
+			return found, err
+		}
 	}
 	slices.Sort(found.bases)
 	slices.Sort(found.snapshots)

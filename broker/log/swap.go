@@ -23,7 +23,7 @@ func (l *Log) Replace(old []*segment.Segment, cleaned *segment.Segment) error {
 	first := slices.Index(segments, old[0])
 	last := first + len(old)
 	if first < 0 || last >= len(segments) || !slices.Equal(segments[first:last], old) {
-		return fmt.Errorf("replace segments of %s: the log has changed", l.tp)
+		return fmt.Errorf("replace segments of %s: %w", l.tp, ErrLogChanged)
 	}
 	cleaned.SetSealed(cleaned.SizeBytes(), segments[last].BaseOffset())
 	if err := l.swap(old, cleaned); err != nil {
@@ -87,7 +87,7 @@ func (l *Log) finishSwap(entries []fs.DirEntry, found listing) error {
 			}
 		}
 	}
-	return l.removeOrphanSwaps(found.swaps)
+	return nil
 }
 
 func (l *Log) finishOneSwap(entries []fs.DirEntry, base int64) error {
@@ -101,7 +101,8 @@ func (l *Log) finishOneSwap(entries []fs.DirEntry, base int64) error {
 	l.dir.logger.Info("interrupted compaction is finished", "partition", l.tp.String(), "base_offset", base)
 	for _, e := range entries {
 		old, suffix, ok := segment.ParseFileName(e.Name())
-		if ok && (old == base || (old > base && old < end)) && slices.Contains(
+		// A .txnindex with the base offset stays: it is the new one, unless that still waits under .swap.
+		if ok && (old == base && suffix != segment.TxnIndexSuffix || old > base && old < end) && slices.Contains(
 			[]string{segment.LogSuffix, segment.IndexSuffix, segment.TimeIndexSuffix, segment.TxnIndexSuffix}, suffix) {
 			if err := l.removeFile(e.Name()); err != nil {
 				return err
@@ -118,16 +119,4 @@ func (l *Log) finishOneSwap(entries []fs.DirEntry, base int64) error {
 		}
 	}
 	return l.dir.fs.SyncDir(l.path)
-}
-
-// removeOrphanSwaps takes away .swap files of indexes whose data file has its name already.
-func (l *Log) removeOrphanSwaps(done []int64) error {
-	for _, base := range done {
-		for _, kind := range [...]string{segment.LogSuffix, segment.IndexSuffix, segment.TimeIndexSuffix, segment.TxnIndexSuffix} {
-			if err := l.removeFile(segment.FileName(base, kind) + segment.SwapSuffix); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -31,6 +31,9 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.dir.lowerRecoveryPoint(l.tp.String(), offset); err != nil {
 		return err
 	}
+	if l.dir.cleaned.offsets[l.tp.String()] > offset {
+		l.dir.cleaned.offsets[l.tp.String()] = offset // on disk with the next clean; too high a value only delays it
+	}
 	keep := segmentIndex(segments, offset)
 	end := segments[keep].BaseOffset()
 	if offset > end {

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -179,23 +180,26 @@ func (s *Segment) Close() {
 	s.indexes.remove(s)
 }
 
-// Rename gives the segment's files another suffix; files that do not exist are passed over. The data file goes first
-// when the segment is to disappear, so that a crash leaves indexes without data, which the next start removes.
+// Rename gives the segment's files another suffix; files that do not exist are passed over. Where the segment is to
+// disappear the data file goes first: a crash leaves indexes without data, which the next start removes. Where it is to
+// appear the data file comes last: with it the rest is there.
 func (s *Segment) Rename(suffix string) error {
-	s.mu.Lock()
+	s.mu.RLock()
 	old := s.suffix
-	s.mu.Unlock()
-	for _, kind := range [...]string{LogSuffix, IndexSuffix, TimeIndexSuffix, TxnIndexSuffix} {
+	s.mu.RUnlock()
+	kinds := []string{LogSuffix, IndexSuffix, TimeIndexSuffix, TxnIndexSuffix}
+	if suffix != DeletedSuffix {
+		slices.Reverse(kinds)
+	}
+	for _, kind := range kinds {
 		name := s.dir + "/" + FileName(s.base, kind)
 		if err := s.files.fs.Rename(name+old, name+suffix); err != nil && !os.IsNotExist(err) {
 			return err
 		}
-		if kind == LogSuffix {
-			s.mu.Lock()
-			s.suffix = suffix
-			s.mu.Unlock()
-		}
 	}
+	s.mu.Lock()
+	s.suffix = suffix
+	s.mu.Unlock()
 	return nil
 }
 

@@ -48,3 +48,19 @@ func (s *Segment) FindTimestamp(timestampMillis, offset int64) (h Header, ok boo
 	})
 	return h, ok, err
 }
+
+// ReadFirstTimestamp is FirstTimestampMillis, read from the data of a segment that was found on disk.
+func (s *Segment) ReadFirstTimestamp() (int64, error) {
+	if known := s.FirstTimestampMillis(); known >= 0 {
+		return known, nil
+	}
+	first := int64(-1)
+	err := s.Headers(0, s.sizeBytes.Load(), func(h Header) bool { first = h.Batch.MaxTimestamp(); return false })
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.firstTimestampMillis = first
+	s.mu.Unlock()
+	return first, nil
+}
