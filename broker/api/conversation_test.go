@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -12,7 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/security"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what the conversations get as answers into their files")
@@ -193,4 +197,33 @@ func trimStruct(v reflect.Value) any {
 		fields[field.Name] = trim(v.Field(i))
 	}
 	return fields
+}
+
+// A topic whose creation takes its time is one to ask for again; then it is there.
+func TestTopicInCreationIsToBeAskedForAgain(t *testing.T) {
+	s := testServices(t, nil)
+	hold := make(chan struct{})
+	one := s.topics.start(topicName{security.DefaultTenant, "slow"}, func(ctx context.Context, topic topicName) error {
+		<-hold
+		return s.createOne(ctx, topic)
+	})
+	row := rowNamed(t, "Metadata")
+	wanted := func() kmsg.MetadataResponseTopic {
+		request := kmsg.NewPtrMetadataRequest()
+		request.Topics = []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr("slow")}}
+		request.AllowAutoTopicCreation = true
+		answer, err := roundTrip(s, callFrom(t.Context(), "127.0.0.1:9092"), row, request, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.(*kmsg.MetadataResponse).Topics[0]
+	}
+	if got := wanted(); got.ErrorCode != kerr.LeaderNotAvailable.Code {
+		t.Errorf("in creation: error %d, want LEADER_NOT_AVAILABLE", got.ErrorCode)
+	}
+	close(hold)
+	<-one.done
+	if got := wanted(); got.ErrorCode != 0 || len(got.Partitions) != 1 || got.Partitions[0].Leader != 1 {
+		t.Errorf("created: error %d, partitions %v", got.ErrorCode, got.Partitions)
+	}
 }
