@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/goleak"
 
+	"github.com/millrace-io/millrace/metadata/command"
 	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
@@ -153,8 +154,27 @@ func TestAnswerComesAfterSubscribers(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if index := n.Image().Index(); index > 40 {
-		t.Errorf("50 concurrent requests took the log to index %d: they share no entries", index)
+}
+
+func TestRequestsThatWaitShareAnEntry(t *testing.T) {
+	n := start(t, testConfig(""))
+	before := n.Image().Index()
+	var wg sync.WaitGroup
+	planning, hold := make(chan struct{}), make(chan struct{})
+	wg.Go(func() {
+		_, _ = n.change(t.Context(), func(*image.Image) command.Group { close(planning); <-hold; return nil })
+	})
+	<-planning
+	for i := range 50 {
+		wg.Go(func() { create(t, n, newTopic("t"+strconv.Itoa(i), 1)) })
+	}
+	for len(n.proposer.queue) < 50 {
+		time.Sleep(time.Millisecond)
+	}
+	close(hold)
+	wg.Wait()
+	if index := n.Image().Index(); index != before+1 || n.Image().TopicCount() != 50 {
+		t.Errorf("50 requests took the log from index %d to %d, %d topics", before, index, n.Image().TopicCount())
 	}
 }
 
@@ -257,5 +277,61 @@ func BenchmarkCreateTenThousandPartitions(b *testing.B) {
 			create(b, n, newTopic("t"+strconv.Itoa(i), 500))
 		}
 		_ = n.Close()
+	}
+}
+
+func TestEntryOfANewerReleaseStopsTheNode(t *testing.T) {
+	n := start(t, testConfig(""))
+	if _, _, err := n.quorum.Propose([]byte{9, 9, 9}); err == nil {
+		t.Error("an entry of a newer format was acknowledged")
+	}
+	<-n.Failed()
+	if n.IsController() || n.Err() == nil {
+		t.Errorf("controller %v, error %v", n.IsController(), n.Err())
+	}
+	err := n.CreateTopics(t.Context(), "default", []controller.NewTopic{newTopic("late", 1)}, false)[0].Err
+	var code *kerr.Error
+	if !errors.As(err, &code) || !code.Retriable {
+		t.Errorf("a failed node answers %v, want a retriable error", err)
+	}
+}
+
+func TestOutcomeThatIsNotKnownIsRetriable(t *testing.T) {
+	n := start(t, testConfig(""))
+	ctx, cancel := context.WithCancel(t.Context())
+	planning, hold := make(chan struct{}), make(chan struct{})
+	done := make(chan error)
+	go func() {
+		_, err := n.change(ctx, func(*image.Image) command.Group { close(planning); <-hold; return nil })
+		done <- err
+	}()
+	<-planning
+	cancel()
+	err := <-done
+	close(hold)
+	var code *kerr.Error
+	if !errors.As(err, &code) || code != kerr.RequestTimedOut {
+		t.Errorf("a request whose caller gave up: %v, want REQUEST_TIMED_OUT", err)
+	}
+}
+
+func TestQuorumState(t *testing.T) {
+	n := start(t, testConfig(""))
+	create(t, n, newTopic("a", 1))
+	q := n.Quorum()
+	if q.LeaderID != 1 || len(q.Voters) != 1 || q.Voters[0].LogEndOffset != q.HighWatermark || q.LeaderEpoch != 2 || q.Voters[0].LastCaughtUpTimestampMillis <= 0 {
+		t.Errorf("quorum is %+v", q)
+	}
+	if id, ok := n.Leader(); id != 1 || !ok {
+		t.Errorf("leader is %d, %v", id, ok)
+	}
+}
+
+func TestValidateOnlyChangesNothing(t *testing.T) {
+	n := start(t, testConfig(""))
+	before := n.Image().Index()
+	r := n.CreateTopics(t.Context(), "default", []controller.NewTopic{newTopic("a", 3)}, true)[0]
+	if r.Err != nil || r.PartitionCount != 3 || n.Image().Index() != before {
+		t.Errorf("validation said %+v and moved the log from %d to %d", r, before, n.Image().Index())
 	}
 }
