@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type MillraceConfig struct {
 	Arguments []string          // further arguments of `millrace dev`
 	Allowed   []*regexp.Regexp  // ERROR lines that the test provokes
 	Race      bool              // build with the race detector
+	Prefix    []string          // a program that runs Millrace, with its arguments: strace -f ...
 }
 
 // Millrace is one running `millrace dev`; Restart starts it again on the same addresses and data.
@@ -128,7 +130,8 @@ func StartMillrace(t testing.TB, config MillraceConfig) *Millrace {
 // Restart starts the node after Stop or Kill and returns once it serves.
 func (m *Millrace) Restart() {
 	m.t.Helper()
-	cmd := exec.Command(m.binary, m.arguments()...)
+	line := append(append(slices.Clone(m.config.Prefix), m.binary), m.arguments()...)
+	cmd := exec.Command(line[0], line[1:]...)
 	// Its own pipe, not StdoutPipe: Wait would close that one under the reader.
 	stdout, writer, err := os.Pipe()
 	if err != nil {
@@ -199,6 +202,9 @@ func (m *Millrace) Binary() string { return m.binary }
 
 // PID is the id of the running process.
 func (m *Millrace) PID() int { return m.process.PID() }
+
+// SetPrefix changes MillraceConfig.Prefix for the next start.
+func (m *Millrace) SetPrefix(program ...string) { m.config.Prefix = program }
 
 // Gone is closed once the running process has ended.
 func (m *Millrace) Gone() <-chan struct{} { return m.process.Gone() }

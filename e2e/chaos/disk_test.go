@@ -1,0 +1,138 @@
+//go:build e2e
+
+package chaos
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// disk is an ext4 file system in a file, so that a test can fill it or cut its power.
+type disk struct {
+	t     testing.TB
+	image string
+	path  string // where it is mounted
+}
+
+// newDisk makes and mounts a file system. It is gone at the end of the test, and also when the test process dies: a
+// small shell waits on a pipe whose other end is held here.
+func newDisk(t testing.TB, sizeMiB int) *disk {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("faults of disks need root: a file system is mounted")
+	}
+	dir := t.TempDir()
+	d := &disk{t: t, image: filepath.Join(dir, "image"), path: filepath.Join(dir, "mounted")}
+	d.makeImage(sizeMiB)
+	if err := os.Mkdir(d.path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	undertaker := exec.Command("sh", "-c", `cat >/dev/null; umount -l "$1" 2>/dev/null`, "sh", d.path)
+	hold, err := undertaker.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := undertaker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		hold.Close()
+		_ = undertaker.Wait() // umount fails when the test has unmounted it itself
+	})
+	d.mount()
+	return d
+}
+
+func (d *disk) makeImage(sizeMiB int) {
+	d.t.Helper()
+	f, err := os.Create(d.image)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(int64(sizeMiB) << 20); err != nil {
+		d.t.Fatal(err)
+	}
+	d.run("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.image)
+}
+
+func (d *disk) run(program string, args ...string) {
+	d.t.Helper()
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		d.t.Fatalf("%s %v: %v\n%s", program, args, err, out)
+	}
+}
+
+// mount uses a loop device that the kernel frees at the unmount.
+func (d *disk) mount() {
+	d.t.Helper()
+	d.run("mount", "-o", "loop", d.image, d.path)
+}
+
+// dir returns a path on the disk.
+func (d *disk) dir(name string) string { return filepath.Join(d.path, name) }
+
+// powerLoss ends all I/O at once: what was not flushed never reaches the image, and every later call gets EIO.
+func (d *disk) powerLoss() {
+	d.t.Helper()
+	d.run("xfs_io", "-x", "-c", "shutdown", d.path)
+}
+
+// repair mounts the disk again; nobody may have a file open on it.
+func (d *disk) repair() {
+	d.t.Helper()
+	d.run("umount", d.path)
+	d.mount()
+}
+
+// fill takes room away under a name.
+func (d *disk) fill(name string, sizeMiB int) {
+	d.t.Helper()
+	d.run("fallocate", "-l", strconv.Itoa(sizeMiB)+"MiB", d.dir(name))
+}
+
+// free gives the room back.
+func (d *disk) free(name string) {
+	d.t.Helper()
+	if err := os.Remove(d.dir(name)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// flipByte changes one byte of a file in place.
+func flipByte(t testing.TB, name string, position int64) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.ReadAt(b[:], position); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 0x40
+	if _, err := f.WriteAt(b[:], position); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// appendGarbage writes bytes behind the end of a file.
+func appendGarbage(t testing.TB, name string, garbage []byte) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(0, io.SeekEnd); err == nil {
+		_, err = f.Write(garbage)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
