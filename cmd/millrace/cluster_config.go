@@ -203,13 +203,13 @@ func (s *session) brokerConfigs(cmd *cobra.Command, broker int32) ([]describedCo
 	if err != nil && len(resources) == 0 {
 		return nil, fmt.Errorf("describe the configuration of broker %d: %w", broker, err)
 	}
-	for _, r := range resources {
-		if r.Err != nil {
-			return nil, fmt.Errorf("describe the configuration of broker %d: %w", broker, brokerError(r.Err, r.ErrMessage))
-		}
-		return describeConfigs(r.Configs), nil
+	if len(resources) == 0 {
+		return nil, fmt.Errorf("describe the configuration of broker %d: the answer is empty", broker)
 	}
-	return nil, fmt.Errorf("describe the configuration of broker %d: the answer is empty", broker)
+	if r := resources[0]; r.Err != nil {
+		return nil, fmt.Errorf("describe the configuration of broker %d: %w", broker, brokerError(r.Err, r.ErrMessage))
+	}
+	return describeConfigs(resources[0].Configs), nil
 }
 
 // knownBroker is the broker itself when the cluster has it, or the first broker when none was named.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func newDoctorCommand(s *session) *cobra.Command {
@@ -136,17 +137,26 @@ func versionCheck(ctx context.Context, admin *kadm.Client) check {
 	if err != nil && len(brokers) == 0 {
 		return check{Name: "protocol", Status: checkWarn, Detail: err.Error()}
 	}
-	var guesses []string
+	var seen []string
 	for _, b := range brokers.Sorted() {
 		if b.Err != nil {
 			continue
 		}
-		if guess := b.VersionGuess(); !contains(guesses, guess) {
-			guesses = append(guesses, guess)
+		if spoken := spokenAPIs(b); !contains(seen, spoken) {
+			seen = append(seen, spoken)
 		}
 	}
-	if len(guesses) > 1 {
-		return check{Name: "protocol", Status: checkWarn, Detail: "brokers differ: " + strings.Join(guesses, ", "), Why: "an upgrade is not finished", Fix: "bring all brokers to one version"}
+	if len(seen) > 1 {
+		return check{Name: "protocol", Status: checkWarn, Detail: "brokers differ: " + strings.Join(seen, "; "), Why: "an upgrade is not finished", Fix: "bring all brokers to one version"}
 	}
-	return passed("protocol", "Kafka %s", strings.Join(guesses, ", "))
+	return passed("protocol", "%s", strings.Join(seen, ""))
+}
+
+// spokenAPIs is a short text that differs when two brokers do not speak the same.
+func spokenAPIs(b kadm.BrokerApiVersions) string {
+	count := 0
+	b.EachKeySorted(func(_, _, _ int16) { count++ })
+	produce, _ := b.KeyMaxVersion(int16(kmsg.Produce))
+	fetch, _ := b.KeyMaxVersion(int16(kmsg.Fetch))
+	return fmt.Sprintf("%d APIs, Produce up to version %d, Fetch up to %d", count, produce, fetch)
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -24,9 +27,24 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script/*.txtar: each gets a cluster of its own, whose address is in $BOOTSTRAP.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	t.Run("fake", func(t *testing.T) { runScripts(t, "script", startFake) })
+	t.Run("fake faults", func(t *testing.T) { runScripts(t, "fake", startFake) })
+	t.Run("millrace", func(t *testing.T) { runScripts(t, "script", startMillrace) })
+}
+
+func runScripts(t *testing.T, dir string, start func(*testscript.Env) error) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir:   filepath.Join("testdata", "script"),
-		Setup: func(env *testscript.Env) error { return setupCluster(env, clusterAddress) },
+		Dir: filepath.Join("testdata", dir),
+		Setup: func(env *testscript.Env) error {
+			if err := start(env); err != nil {
+				return err
+			}
+			env.Setenv("MILLRACE_BROKERS", env.Getenv("BOOTSTRAP"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			env.Setenv("HOME", env.WorkDir)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":       exits,
 			"member":      member,
@@ -39,29 +57,50 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// clusterValue is the key of the script's cluster among its values.
+// clusterValue is the key of the script's fake cluster among its values.
 type clusterValue struct{}
 
-// clusterAddress starts an in-process cluster of one broker.
-func clusterAddress(env *testscript.Env) (string, error) {
+// startFake starts an in-process cluster of one broker.
+func startFake(env *testscript.Env) error {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DefaultNumPartitions(1))
-	if err != nil {
-		return "", err
-	}
-	env.Defer(cluster.Close)
-	env.Values[clusterValue{}] = cluster
-	return cluster.ListenAddrs()[0], nil
-}
-
-func setupCluster(env *testscript.Env, start func(*testscript.Env) (string, error)) error {
-	address, err := start(env)
 	if err != nil {
 		return err
 	}
-	env.Setenv("BOOTSTRAP", address)
-	env.Setenv("MILLRACE_BROKERS", address)
-	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
-	env.Setenv("HOME", env.WorkDir)
+	env.Defer(cluster.Close)
+	env.Values[clusterValue{}] = cluster
+	env.Setenv("BOOTSTRAP", cluster.ListenAddrs()[0])
+	env.Setenv("BROKER", "0")
+	return nil
+}
+
+// startMillrace starts this binary as a broker and waits for the line that says it is ready.
+func startMillrace(env *testscript.Env) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dev := exec.Command(binary, "dev", "--ephemeral", "--kafka-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--format", "json",
+		"--set", "group.initial.rebalance.delay.ms=0")
+	dev.Args[0] = "millrace" // the test binary becomes the command of that name
+	var stderr bytes.Buffer
+	dev.Stderr = &stderr
+	out, err := dev.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := dev.Start(); err != nil {
+		return err
+	}
+	env.Defer(func() {
+		dev.Process.Signal(os.Interrupt)
+		dev.Wait()
+	})
+	var ready struct{ Nodes []struct{ Kafka string } }
+	if err := json.NewDecoder(out).Decode(&ready); err != nil || len(ready.Nodes) != 1 {
+		return fmt.Errorf("millrace dev did not start: %w: %s", err, stderr.String())
+	}
+	env.Setenv("BOOTSTRAP", ready.Nodes[0].Kafka)
+	env.Setenv("BROKER", "1")
 	return nil
 }
 

@@ -19,14 +19,11 @@ func formats() []string { return []string{"table", "wide", "json", "jsonl", "yam
 
 // table is what a person sees. A header that begins with + is shown by --format wide only.
 type table struct {
-	title  string
 	header []string
 	rows   [][]string
 }
 
 func newTable(header ...string) *table { return &table{header: header} }
-
-func (t *table) titled(title string) *table { t.title = title; return t }
 
 // row adds one row; cells are printed with %v, control characters quoted.
 func (t *table) row(cells ...any) {
@@ -39,9 +36,6 @@ func (t *table) row(cells ...any) {
 
 func (t *table) write(w io.Writer, wide bool) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	if t.title != "" {
-		fmt.Fprintln(w, t.title)
-	}
 	line := func(cells []string, heading bool) {
 		var shown []string
 		for i, cell := range cells {
