@@ -99,6 +99,9 @@ func (l *Log) Err() error {
 
 // fail takes the partition offline when err says that its bytes are corrupt; any other error is returned as it is.
 func (l *Log) fail(err error) error {
+	if err == nil {
+		return nil
+	}
 	var corrupt *CorruptError
 	if !errors.As(err, &corrupt) {
 		return err

@@ -48,11 +48,10 @@ func (l *Log) Read(offset, upTo int64, maxBytes int, atLeastOneBatch bool) (Slic
 		if err == nil || attempt == maxReadAttempts {
 			return slice, l.readError(err)
 		}
-		var corrupt *CorruptError
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			// The segment was deleted under the reader: the list of segments has changed.
-		case errors.As(err, &corrupt):
+		case isCorrupt(err):
 			// A truncation may have been at work. Without it the same bytes are read once more.
 			l.mu.Lock()
 			slice, err = l.read(offset, min(upTo, l.logEnd.Load()), int64(maxBytes), atLeastOneBatch)
@@ -115,4 +114,9 @@ func (l *Log) slice(s *segment.Segment, place segment.Place) (Slice, error) {
 		return Slice{}, err
 	}
 	return Slice{Bytes: p, Position: place.Position, SizeBytes: len(p), buffer: buffer, files: l.dir.files}, nil
+}
+
+func isCorrupt(err error) bool {
+	var corrupt *CorruptError
+	return errors.As(err, &corrupt)
 }

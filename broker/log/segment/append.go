@@ -17,11 +17,20 @@ func (s *Segment) Write(bufs [][]byte, sizeBytes int) error {
 	defer s.Release()
 	s.file.dirty.Store(true)
 	at := s.sizeBytes.Load()
-	if len(bufs) == 1 {
+	switch {
+	case len(bufs) == 1:
 		_, err = file.WriteAt(bufs[0], at)
-		return err
+	case sizeBytes <= InlineBytes: // copying costs less than what a vectored write allocates
+		buffer := s.files.Buffer()
+		p := buffer[:0]
+		for _, b := range bufs {
+			p = append(p, b...)
+		}
+		_, err = file.WriteAt(p, at)
+		s.files.PutBuffer(buffer)
+	default:
+		_, err = file.Writev(bufs, at)
 	}
-	_, err = file.Writev(bufs, at)
 	return err
 }
 
