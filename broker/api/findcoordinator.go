@@ -43,7 +43,7 @@ func findCoordinator(s *Services, c *Call, r *kmsg.FindCoordinatorRequest) kmsg.
 	}
 	for _, key := range r.CoordinatorKeys {
 		found := s.findCoordinator(c, r.Version, keyType, key)
-		if found.ErrorCode == 0 || keyType == coordinatorOfGroup {
+		if keyType != coordinatorOfTransaction {
 			found.ErrorMessage = kmsg.StringPtr("") // as Kafka
 		}
 		answer.Coordinators = append(answer.Coordinators, found)

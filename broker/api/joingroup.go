@@ -14,7 +14,7 @@ import (
 func joinGroup(s *Services, c *Call, r *kmsg.JoinGroupRequest) kmsg.Response {
 	if !s.allowedOnGroup(c, security.OperationRead, r.Group) {
 		answer := r.ResponseKind().(*kmsg.JoinGroupResponse)
-		answer.ErrorCode, answer.Generation, answer.Protocol = kerr.GroupAuthorizationFailed.Code, -1, kmsg.StringPtr("")
+		answer.ErrorCode, answer.Generation = kerr.GroupAuthorizationFailed.Code, -1
 		return answer
 	}
 	return s.Groups.JoinGroup(c.Context, groupCaller(c), r)

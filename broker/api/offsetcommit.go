@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -11,7 +13,8 @@ import (
 
 // OffsetCommit, key 8, versions 2 to 10. Kafka: KafkaApis.handleOffsetCommitRequest, OffsetMetadataManager.commitOffset.
 //
-// From version 10 on topics are named by id. Offsets of topics that exist are committed, whatever becomes of the others.
+// From version 10 on topics are named by id. Offsets of topics that exist are committed, whatever becomes of the others. A
+// topic without partitions is not answered.
 //
 // Deviation: topics are answered in the order of the request; Kafka puts the refused ones first.
 func offsetCommit(s *Services, c *Call, r *kmsg.OffsetCommitRequest) kmsg.Response {
@@ -45,15 +48,15 @@ func offsetCommit(s *Services, c *Call, r *kmsg.OffsetCommitRequest) kmsg.Respon
 			commit.Topics = append(commit.Topics, exists)
 		}
 	}
-	if len(places) == 0 {
-		return answer
-	}
-	for _, t := range s.Groups.OffsetCommit(c.Context, groupCaller(c), &commit).Topics {
-		for _, p := range t.Partitions {
-			answer.Topics[places[0][0]].Partitions[places[0][1]].ErrorCode = p.ErrorCode
-			places = places[1:]
+	if len(places) > 0 {
+		for _, t := range s.Groups.OffsetCommit(c.Context, groupCaller(c), &commit).Topics {
+			for _, p := range t.Partitions {
+				answer.Topics[places[0][0]].Partitions[places[0][1]].ErrorCode = p.ErrorCode
+				places = places[1:]
+			}
 		}
 	}
+	answer.Topics = slices.DeleteFunc(answer.Topics, func(t kmsg.OffsetCommitResponseTopic) bool { return len(t.Partitions) == 0 })
 	return answer
 }
 

@@ -76,7 +76,7 @@ func (s *shard) list(e listRequest) []kmsg.ListGroupsResponseGroup {
 			continue
 		}
 		l := kmsg.NewListGroupsResponseGroup()
-		l.Group, l.GroupState, l.GroupType = key.id, g.state.String(), "Classic"
+		l.Group, l.GroupState, l.GroupType = key.id, g.state.String(), "classic"
 		if g.protocolType != nil {
 			l.ProtocolType = *g.protocolType
 		}
@@ -97,7 +97,7 @@ func (s *shard) deleteGroups(e deleteGroupsRequest, ticket coordinator.Ticket, d
 			message := notFound(key.id)
 			r.ErrorCode, r.ErrorMessage = kerr.GroupIDNotFound.Code, &message
 		case g.state != empty:
-			r.ErrorCode = kerr.NonEmptyGroup.Code
+			r.ErrorCode, r.ErrorMessage = kerr.NonEmptyGroup.Code, &kerr.NonEmptyGroup.Description
 		default:
 			for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
 				for _, partition := range slices.Sorted(maps.Keys(g.offsets[topic])) {

@@ -28,8 +28,7 @@ type staticMemberWritten struct {
 
 func joinResponse(memberID string) *kmsg.JoinGroupResponse {
 	r := kmsg.NewPtrJoinGroupResponse()
-	none := ""
-	r.Generation, r.Protocol, r.MemberID = -1, &none, memberID
+	r.Generation, r.MemberID = -1, memberID
 	return r
 }
 
@@ -131,9 +130,7 @@ func rebalanceTimeoutOf(r *kmsg.JoinGroupRequest) int32 {
 func (s *shard) rejoin(g *group, e joinRequest, ticket coordinator.Ticket, now time.Time, do *effects) {
 	memberID := e.body.MemberID
 	if err := g.validate(memberID, e.body.InstanceID); err != nil {
-		r := joinError(memberID, err)
-		r.Protocol = nil
-		do.replyNow(ticket, r)
+		do.replyNow(ticket, joinError(memberID, err))
 		return
 	}
 	m := g.byID[memberID]

@@ -35,9 +35,7 @@ func (s *shard) replaceStatic(g *group, e joinRequest, oldID string, ticket coor
 // renameStatic gives a static member another id and fences requests that wait under the old one.
 func (s *shard) renameStatic(g *group, oldID, newID string, do *effects) *member {
 	old := g.byID[oldID]
-	fenced := joinError(oldID, kerr.FencedInstanceID)
-	fenced.Protocol = nil
-	s.answerJoin(g, old, fenced, do)
+	s.answerJoin(g, old, joinError(oldID, kerr.FencedInstanceID), do)
 	s.answerSync(old, syncError(kerr.FencedInstanceID), do)
 	s.timers.cancel(old.session)
 
