@@ -40,14 +40,16 @@ func Of(t ResourceType) *Catalogue {
 // brokerSynonyms returns the broker settings that can give the named one its value, the first that is set counting.
 func brokerSynonyms(name string) []string {
 	switch name {
-	case "log.roll.ms", "log.roll.hours":
+	case "log.roll.ms":
 		return []string{"log.roll.ms", "log.roll.hours"}
-	case "log.roll.jitter.ms", "log.roll.jitter.hours":
+	case "log.roll.jitter.ms":
 		return []string{"log.roll.jitter.ms", "log.roll.jitter.hours"}
 	case "log.flush.interval.ms":
 		return []string{"log.flush.interval.ms", "log.flush.scheduler.interval.ms"}
-	case "log.retention.ms", "log.retention.minutes", "log.retention.hours":
+	case "log.retention.ms":
 		return []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}
+	case "log.retention.minutes":
+		return []string{"log.retention.minutes", "log.retention.hours"}
 	}
 	return []string{name}
 }

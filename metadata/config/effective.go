@@ -141,16 +141,18 @@ func (e Effective) Synonyms(name string) []Synonym {
 	}
 	var found []Synonym
 	if value, ok := e.own[name]; ok {
+		value, _ = normal(d, value, true)
 		found = append(found, synonym(d, name, value, e.ownSource))
 	}
-	base := name
-	if e.ownSource != 0 {
-		if len(d.Synonyms) == 0 {
-			return found
-		}
-		base = d.Synonyms[0]
+	switch {
+	case e.ownSource == 0:
+		return e.brokerPlaces(name)
+	case len(d.Synonyms) > 0:
+		return append(found, e.brokerPlaces(d.Synonyms[0])...)
+	case e.ownSource == SourceGroup && !d.NoDefault:
+		return append(found, synonym(d, name, d.Default, SourceDefault)) // so does Kafka for groups, but not for topics
 	}
-	return append(found, e.brokerPlaces(base)...)
+	return found
 }
 
 func synonym(d *Definition, name, value string, source Source) Synonym {

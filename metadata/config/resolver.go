@@ -23,10 +23,10 @@ type Resolver struct {
 // NewResolver makes the resolver of one node. static holds the broker settings of its configuration file and flags by
 // Kafka's names; CheckStatic has accepted them.
 func NewResolver(nodeID int32, static map[string]string) *Resolver {
-	return &Resolver{
-		broker: Resource{Type: BrokerResource, Name: strconv.Itoa(int(nodeID))},
-		static: maps.Clone(static),
-	}
+	id := strconv.Itoa(int(nodeID))
+	r := &Resolver{broker: Resource{Type: BrokerResource, Name: id}, static: map[string]string{"node.id": id, "broker.id": id}}
+	maps.Copy(r.static, static)
+	return r
 }
 
 // CheckStatic reports every fault of a node's static broker settings: unknown names and bad values.

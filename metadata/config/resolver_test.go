@@ -48,7 +48,7 @@ func TestPrecedenceAndSynonyms(t *testing.T) {
 		{name: "static", static: map[string]string{"log.retention.ms": "5"}, key: "retention.ms", want: "5 source=4 log.retention.ms=5@4 log.retention.hours=168@5"},
 		{name: "all brokers before static", static: map[string]string{"log.retention.ms": "5"}, dynamic: overrides{all: {"log.retention.ms": "6"}}, key: "retention.ms", want: "6 source=3 log.retention.ms=6@3 log.retention.ms=5@4 log.retention.hours=168@5"},
 		{name: "this broker before all", dynamic: overrides{all: {"log.segment.bytes": "2000000"}, one: {"log.segment.bytes": "3000000"}}, key: "segment.bytes", want: "3000000 source=2 log.segment.bytes=3000000@2 log.segment.bytes=2000000@3 log.segment.bytes=1073741824@5"},
-		{name: "topic first", dynamic: overrides{one: {"log.retention.ms": "6"}}, topic: map[string]string{"retention.ms": " 7"}, key: "retention.ms", want: "7 source=1 retention.ms= 7@1 log.retention.ms=6@2 log.retention.hours=168@5"},
+		{name: "topic first", dynamic: overrides{one: {"log.retention.ms": "6"}}, topic: map[string]string{"retention.ms": " 7"}, key: "retention.ms", want: "7 source=1 retention.ms=7@1 log.retention.ms=6@2 log.retention.hours=168@5"},
 		{name: "no broker setting behind it", key: "remote.storage.enable", want: "false source=5"},
 		{name: "flush by the scheduler", key: "flush.ms", want: "9223372036854775807 source=5"},
 		{name: "our own default", static: map[string]string{"write.caching.default": "true"}, key: "write.caching", want: "true source=4 write.caching.default=true@4 write.caching.default=false@5"},
@@ -76,10 +76,11 @@ func TestBrokerEntries(t *testing.T) {
 	for key, want := range map[string]string{
 		"num.partitions":        "3 source=4 num.partitions=3@4 num.partitions=1@5 read-only",
 		"log.retention.ms":      "6 source=3 log.retention.ms=6@3 log.retention.hours=168@5",
-		"log.retention.hours":   "168 source=5 log.retention.hours=168@5", // can be changed: another name of it can
-		"log.retention.minutes": "null source=5",
+		"log.retention.hours":   "168 source=5 log.retention.hours=168@5 read-only",
+		"log.retention.minutes": "null source=5 read-only",
 		"ssl.keystore.password": "null source=2 ssl.keystore.password=null@2",
-		"node.id":               "null source=5 read-only",
+		"node.id":               "1 source=4 node.id=1@4 read-only",
+		"broker.id":             "1 source=4 broker.id=1@4 broker.id=-1@5 read-only",
 	} {
 		entry, _ := e.Entry(key)
 		if got := describe(entry); got != want {
@@ -95,6 +96,10 @@ func TestBrokerEntries(t *testing.T) {
 	}
 	if entries := r.ClusterDefault(dynamic).Entries(); len(entries) != 1 || describe(entries[0]) != "6 source=3 log.retention.ms=6@3" {
 		t.Errorf("the cluster's defaults are %v", entries)
+	}
+	group, _ := r.GroupWith(dynamic, map[string]string{"share.isolation.level": "read_committed"}).Entry("share.isolation.level")
+	if got := describe(group); got != "read_committed source=8 share.isolation.level=read_committed@8 share.isolation.level=read_uncommitted@5" {
+		t.Errorf("share.isolation.level is %s", got)
 	}
 	if _, ok := e.Entry("no.such.key"); ok {
 		t.Error("an unknown key has an entry")

@@ -41,13 +41,11 @@ func randomTopicID() image.TopicID {
 	}
 }
 
-// Bootstrap returns what the log of a new cluster begins with.
+// Bootstrap returns what the log of a new cluster begins with. Features whose protocols are not built are not finalized.
 func Bootstrap(clusterID string) command.Group {
 	return command.Group{
 		command.NameCluster{ClusterID: clusterID},
 		command.SetFeature{Name: "metadata.version", Level: metadataVersion},
-		command.SetFeature{Name: "group.version", Level: 1},
-		command.SetFeature{Name: "transaction.version", Level: 2},
 	}
 }
 
