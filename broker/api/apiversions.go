@@ -1,8 +1,6 @@
 package api
 
 import (
-	"slices"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -92,7 +90,7 @@ type feature struct {
 	min, max int16
 }
 
-// features are the levels of Kafka's features that this version has the behaviour of. transaction.version,
+// features, by name, are the levels of Kafka's features that this version has the behaviour of. transaction.version,
 // group.version, share.version and streams.version join when their protocols do.
 func features() []feature {
 	return []feature{
@@ -114,21 +112,15 @@ func supportedFeatures(version int16) []kmsg.ApiVersionsResponseSupportedFeature
 	return shown
 }
 
+// finalizedFeatures shows the levels of what is supported: clients take a level for the behaviour that goes with it.
 func finalizedFeatures(levels map[string]int16) []kmsg.ApiVersionsResponseFinalizedFeature {
 	var shown []kmsg.ApiVersionsResponseFinalizedFeature
-	for name, level := range levels {
-		if level == 0 {
-			continue
+	for _, f := range features() {
+		if level := levels[f.name]; level != 0 {
+			finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
+			finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = f.name, level, level
+			shown = append(shown, finalized)
 		}
-		finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
-		finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = name, level, level
-		shown = append(shown, finalized)
 	}
-	slices.SortFunc(shown, func(a, b kmsg.ApiVersionsResponseFinalizedFeature) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
 	return shown
 }

@@ -227,3 +227,24 @@ func TestTopicInCreationIsToBeAskedForAgain(t *testing.T) {
 		t.Errorf("created: error %d, partitions %v", got.ErrorCode, got.Partitions)
 	}
 }
+
+// A topic named by its name and by its id in one request is refused once, and stays.
+func TestDeleteByNameAndByID(t *testing.T) {
+	s := testServices(t, nil)
+	c := callFrom(t.Context(), "127.0.0.1:9092")
+	ask(t, s, `CreateTopics 7 {"Topics":[{"Topic":"a","NumPartitions":1,"ReplicationFactor":1},{"Topic":"b","NumPartitions":1,"ReplicationFactor":1}]}`)
+	a, b := s.Metadata.Image().Topic(security.DefaultTenant, "a"), s.Metadata.Image().Topic(security.DefaultTenant, "b")
+	request := kmsg.NewPtrDeleteTopicsRequest()
+	request.Topics = []kmsg.DeleteTopicsRequestTopic{{TopicID: a.ID}, {TopicID: b.ID}, {Topic: &a.Name}}
+	answer, err := roundTrip(s, c, rowNamed(t, "DeleteTopics"), request, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topics := answer.(*kmsg.DeleteTopicsResponse).Topics
+	if len(topics) != 2 || topics[0].ErrorCode != kerr.InvalidRequest.Code || topics[0].TopicID != a.ID || topics[1].ErrorCode != 0 {
+		t.Errorf("answers %+v", topics)
+	}
+	if i := s.Metadata.Image(); i.TopicByID(a.ID) == nil || i.TopicByID(b.ID) != nil {
+		t.Error("a is gone or b is still there")
+	}
+}

@@ -130,12 +130,11 @@ func (d *deletion) allowed(name string, operation security.Operation) bool {
 		d.services.Allowed(d.call, operation, security.ResourceTopic, name)
 }
 
-// delete takes the topic to be deleted. One that the request names by its name and by its id is not deleted at all.
+// delete takes the topic to be deleted. One that the request names by its name and by its id is refused, once.
 func (d *deletion) delete(t *image.Topic) {
 	if at, taken := d.places[t.ID]; taken {
-		fault := refuse(kerr.InvalidRequest, "The provided topic name maps to an ID that was already supplied.")
-		d.refuse(&t.Name, t.ID, fault)
-		d.topics[at].ErrorCode, d.topics[at].ErrorMessage = d.services.outcome(fault)
+		d.topics[at].ErrorCode, d.topics[at].ErrorMessage = d.services.outcome(refuse(kerr.InvalidRequest,
+			"The provided topic name maps to an ID that was already supplied."))
 		d.ids = slices.DeleteFunc(d.ids, func(id image.TopicID) bool { return id == t.ID })
 		return
 	}

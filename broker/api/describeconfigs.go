@@ -56,7 +56,7 @@ func unknownConfigResource(r *kmsg.DescribeConfigsRequest) error {
 		case kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger,
 			kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
 		default:
-			return refuse(kerr.InvalidRequest, fmt.Sprintf("Unexpected resource type UNKNOWN for resource %s", asked.ResourceName))
+			return kerr.InvalidRequest
 		}
 	}
 	return nil

@@ -142,7 +142,8 @@ func topicsByName(s *Services, c *Call, r *kmsg.MetadataRequest, view partitionV
 		missing[name] = len(topics)
 		topics = append(topics, absentTopic(name))
 	}
-	if r.AllowAutoTopicCreation && len(missing) > 0 && s.Settings.Broker(view.image).Bool("auto.create.topics.enable") {
+	wished := r.AllowAutoTopicCreation || r.Version < 4 // older clients cannot say that they do not wish it
+	if wished && len(missing) > 0 && s.Settings.Broker(view.image).Bool("auto.create.topics.enable") {
 		s.createMissing(c, missing, topics, view)
 	}
 	return topics
