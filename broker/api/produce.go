@@ -221,11 +221,27 @@ func (s *session) settleProduce(w *server.Writer) error {
 		g := &stage.groups[i]
 		_ = g.partition.Append(g.entries, 1, log.OriginClient) // each entry has its error
 	}
+	s.countProduced()
 	s.awaitCommit()
 	err := s.answerProduce(w)
 	s.api.metrics.served(int16(kmsg.Produce), len(stage.requests), s.services.Clock().Sub(stage.began))
 	stage.reset()
 	return err
+}
+
+func (s *session) countProduced() {
+	records, bytes := int64(0), 0
+	for i := range s.produce.groups {
+		entries := s.produce.groups[i].entries
+		for j := range entries {
+			if e := &entries[j]; e.Err == nil && !e.Duplicate {
+				records += int64(e.Batch.Count())
+				bytes += len(e.Batch)
+			}
+		}
+	}
+	s.api.metrics.recordsIn.Add(float64(records))
+	s.api.metrics.recordBytesIn.Add(float64(bytes))
 }
 
 // reset forgets what was staged; a burst that was much larger than usual does not keep its storage.

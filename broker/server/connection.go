@@ -56,6 +56,7 @@ func (c *connection) run() (err error) {
 			return err
 		}
 		if err := c.burst(); err != nil {
+			c.out.discard()
 			_ = c.out.Flush() // answers that were complete
 			return err
 		}

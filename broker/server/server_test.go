@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -179,8 +180,8 @@ func readAnswer(r io.Reader) (correlationID int32, body []byte, err error) {
 		return 0, nil, err
 	}
 	b := make([]byte, binary.BigEndian.Uint32(head[:]))
-	if _, err := io.ReadFull(r, b); err != nil {
-		return 0, nil, err
+	if _, err := io.ReadFull(r, b); err != nil || len(b) < 4 {
+		return 0, nil, fmt.Errorf("answer of %d bytes: %w", len(b), cmp.Or(err, io.ErrUnexpectedEOF))
 	}
 	return int32(binary.BigEndian.Uint32(b)), b[4:], nil
 }

@@ -2,6 +2,8 @@ package server
 
 import (
 	"encoding/binary"
+	"errors"
+	"io"
 	"net"
 
 	"github.com/millrace-io/millrace/broker/log"
@@ -24,6 +26,8 @@ type Writer struct {
 	conn    *connection
 	pieces  []piece
 	begin   int // where in Buf the answer under way begins
+	first   int // of pieces: the first one of the answer under way
+	open    bool
 	outside int // bytes of slices in the answer under way
 	pending int // bytes of slices in all answers not yet written
 	vectors net.Buffers
@@ -41,7 +45,7 @@ func (w *Writer) Begin(correlationID int32, flexible bool) {
 	if w.Buf == nil && w.conn != nil {
 		w.Buf = w.conn.server.slabs.get(1 << minSlabShift)[:0]
 	}
-	w.begin, w.outside = len(w.Buf), 0
+	w.begin, w.outside, w.first, w.open = len(w.Buf), 0, len(w.pieces), true
 	w.Buf = append(w.Buf, 0, 0, 0, 0)
 	w.Buf = binary.BigEndian.AppendUint32(w.Buf, uint32(correlationID))
 	if flexible {
@@ -77,14 +81,21 @@ func (w *Writer) readSlice(s log.Slice) error {
 // End completes the answer under way.
 func (w *Writer) End() {
 	binary.BigEndian.PutUint32(w.Buf[w.begin:], uint32(len(w.Buf)-w.begin-4+w.outside))
-	w.outside = 0
+	w.outside, w.open = 0, false
 }
 
-// Mark returns a point to which Rewind can take back what follows it. No Slice may lie between the two.
-func (w *Writer) Mark() int { return len(w.Buf) }
-
-// Rewind takes back everything since Mark.
-func (w *Writer) Rewind(mark int) { w.Buf = w.Buf[:mark] }
+// discard takes back an answer that was begun and not ended.
+func (w *Writer) discard() {
+	if !w.open {
+		return
+	}
+	for i := range w.pieces[w.first:] {
+		w.pieces[w.first+i].slice.Release()
+	}
+	w.Buf, w.pieces = w.Buf[:w.begin], w.pieces[:w.first]
+	w.pending -= w.outside
+	w.open = false
+}
 
 // Pending returns how many bytes wait to be written.
 func (w *Writer) Pending() int { return len(w.Buf) + w.pending }
@@ -132,7 +143,7 @@ func (w *Writer) flush() error {
 		if vectors, err = w.writeVectors(vectors); err != nil {
 			return err
 		}
-		if err := w.sender.send(p.slice.File, p.slice.Position, p.slice.SizeBytes); err != nil {
+		if err := w.sendFile(&p.slice); err != nil {
 			return err
 		}
 	}
@@ -140,6 +151,18 @@ func (w *Writer) flush() error {
 		vectors = append(vectors, w.Buf[at:])
 	}
 	_, err := w.writeVectors(vectors)
+	return err
+}
+
+func (w *Writer) sendFile(s *log.Slice) error {
+	err := w.sender.send(s.File, s.Position, s.SizeBytes)
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	n, err := io.Copy(w.conn.net, io.NewSectionReader(s.File, s.Position, int64(s.SizeBytes))) // a file without a descriptor
+	if err == nil && n < int64(s.SizeBytes) {
+		err = io.ErrUnexpectedEOF
+	}
 	return err
 }
 
