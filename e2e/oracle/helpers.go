@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"reflect"
@@ -141,11 +142,20 @@ func (s *Session) sendBroken(step *Step) ([]Line, error) {
 	return s.exchangeBytes(c, step, frame, request)
 }
 
-// brokenFrame builds a request of default fields and breaks it.
-func brokenFrame(api API, version int16, how string) ([]byte, error) {
+// defaultRequest is a request of default fields that is answered.
+func defaultRequest(api API, version int16) kmsg.Request {
 	request := kmsg.RequestForKey(api.Key)
 	request.SetVersion(version)
 	setDefaults(reflect.ValueOf(request))
+	if produce, ok := request.(*kmsg.ProduceRequest); ok {
+		produce.Acks = -1 // acks 0 has no answer, whatever becomes of the request
+	}
+	return request
+}
+
+// brokenFrame builds a request of default fields and breaks it.
+func brokenFrame(api API, version int16, how string) ([]byte, error) {
+	request := defaultRequest(api, version)
 	header := len(encodeRequest(request, 77)) - len(request.AppendTo(nil))
 	frame := encodeRequest(request, 77)
 	switch how {
@@ -156,9 +166,7 @@ func brokenFrame(api API, version int16, how string) ([]byte, error) {
 	case "with bytes after the body":
 		frame = append(frame, 1, 2, 3)
 	case "with a body of ones":
-		for i := header; i < len(frame); i++ {
-			frame[i] = 0xff
-		}
+		frame = append(frame[:header], bytes.Repeat([]byte{0xff}, 32)...)
 	case "with huge lengths":
 		frame = frame[:header]
 		for range 8 {

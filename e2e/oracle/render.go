@@ -109,6 +109,10 @@ func (r *renderer) list(path string, v reflect.Value) {
 		r.add(path, r.scalars(path, v))
 		return
 	}
+	if keys, ok := v.Interface().([]kmsg.ApiVersionsResponseApiKey); ok {
+		r.apiKeys(path, keys)
+		return
+	}
 	type element struct {
 		identity string
 		value    reflect.Value
@@ -148,8 +152,19 @@ func (r *renderer) list(path string, v reflect.Value) {
 var naming = []string{"Topic", "Name", "ResourceName", "Group", "GroupID", "ConfigName", "Listener", "Dir", "MemberID", "Key", "CoordinatorKey"}
 var numbering = []string{"ResourceType", "Partition", "NodeID", "ReplicaID", "BrokerID", "ApiKey", "ProducerID", "BatchIndex"}
 
+// apiKeys writes an API a line, as the range of its versions.
+func (r *renderer) apiKeys(path string, keys []kmsg.ApiVersionsResponseApiKey) {
+	keys = slices.SortedFunc(slices.Values(keys), func(a, b kmsg.ApiVersionsResponseApiKey) int { return int(a.ApiKey) - int(b.ApiKey) })
+	for _, key := range keys {
+		r.add(fmt.Sprintf("%s[%d %s]", path, key.ApiKey, kmsg.NameForKey(key.ApiKey)), fmt.Sprintf("%d-%d", key.MinVersion, key.MaxVersion))
+	}
+}
+
 // hasName says whether the elements of a list are topics, groups or resources, of which a script may keep its own.
 func hasName(v reflect.Value) bool {
+	if v.Type() == reflect.TypeFor[kmsg.ListConfigResourcesResponseConfigResource]() {
+		return true
+	}
 	return slices.ContainsFunc([]string{"Topic", "Group", "ResourceName"}, func(name string) bool { return v.FieldByName(name).IsValid() })
 }
 
