@@ -1,17 +1,17 @@
 package metadata
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/goleak"
 
@@ -22,7 +22,13 @@ import (
 	"github.com/millrace-io/millrace/metadata/raft"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDirectory); dir != "" {
+		fmt.Fprintln(os.Stderr, runChild(dir))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func testConfig(directory string) Config {
 	return Config{
@@ -222,47 +228,6 @@ func TestOpenRefusesForeignDirectory(t *testing.T) {
 	}
 }
 
-func TestRequestsAfterCloseAreRetriable(t *testing.T) {
-	n := start(t, testConfig(""))
-	if err := n.Close(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	err := n.CreateTopics(ctx, "default", []controller.NewTopic{newTopic("late", 1)}, false)[0].Err
-	var code *kerr.Error
-	if !errors.As(err, &code) || !code.Retriable {
-		t.Errorf("after Close: %v, want a retriable error", err)
-	}
-}
-
-func TestMetricsAreCleanAndGoWithClose(t *testing.T) {
-	registry := prometheus.NewRegistry()
-	cfg := testConfig("")
-	cfg.Registerer = registry
-	n := start(t, cfg)
-	create(t, n, newTopic("a", 7))
-	problems, err := testutil.GatherAndLint(registry)
-	if err != nil || len(problems) > 0 {
-		t.Errorf("lint: %v %v", problems, err)
-	}
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "millrace_metadata_partitions" && f.Metric[0].GetGauge().GetValue() != 7 {
-			t.Errorf("partitions: %v", f.Metric[0])
-		}
-	}
-	if err := n.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if families, _ := registry.Gather(); len(families) != 0 {
-		t.Errorf("%d metrics are left after Close", len(families))
-	}
-}
-
 func BenchmarkFirstStart(b *testing.B) {
 	for b.Loop() {
 		n := start(b, testConfig(b.TempDir()))
@@ -277,61 +242,5 @@ func BenchmarkCreateTenThousandPartitions(b *testing.B) {
 			create(b, n, newTopic("t"+strconv.Itoa(i), 500))
 		}
 		_ = n.Close()
-	}
-}
-
-func TestEntryOfANewerReleaseStopsTheNode(t *testing.T) {
-	n := start(t, testConfig(""))
-	if _, _, err := n.quorum.Propose([]byte{9, 9, 9}); err == nil {
-		t.Error("an entry of a newer format was acknowledged")
-	}
-	<-n.Failed()
-	if n.IsController() || n.Err() == nil {
-		t.Errorf("controller %v, error %v", n.IsController(), n.Err())
-	}
-	err := n.CreateTopics(t.Context(), "default", []controller.NewTopic{newTopic("late", 1)}, false)[0].Err
-	var code *kerr.Error
-	if !errors.As(err, &code) || !code.Retriable {
-		t.Errorf("a failed node answers %v, want a retriable error", err)
-	}
-}
-
-func TestOutcomeThatIsNotKnownIsRetriable(t *testing.T) {
-	n := start(t, testConfig(""))
-	ctx, cancel := context.WithCancel(t.Context())
-	planning, hold := make(chan struct{}), make(chan struct{})
-	done := make(chan error)
-	go func() {
-		_, err := n.change(ctx, func(*image.Image) command.Group { close(planning); <-hold; return nil })
-		done <- err
-	}()
-	<-planning
-	cancel()
-	err := <-done
-	close(hold)
-	var code *kerr.Error
-	if !errors.As(err, &code) || code != kerr.RequestTimedOut {
-		t.Errorf("a request whose caller gave up: %v, want REQUEST_TIMED_OUT", err)
-	}
-}
-
-func TestQuorumState(t *testing.T) {
-	n := start(t, testConfig(""))
-	create(t, n, newTopic("a", 1))
-	q := n.Quorum()
-	if q.LeaderID != 1 || len(q.Voters) != 1 || q.Voters[0].LogEndOffset != q.HighWatermark || q.LeaderEpoch != 2 || q.Voters[0].LastCaughtUpTimestampMillis <= 0 {
-		t.Errorf("quorum is %+v", q)
-	}
-	if id, ok := n.Leader(); id != 1 || !ok {
-		t.Errorf("leader is %d, %v", id, ok)
-	}
-}
-
-func TestValidateOnlyChangesNothing(t *testing.T) {
-	n := start(t, testConfig(""))
-	before := n.Image().Index()
-	r := n.CreateTopics(t.Context(), "default", []controller.NewTopic{newTopic("a", 3)}, true)[0]
-	if r.Err != nil || r.PartitionCount != 3 || n.Image().Index() != before {
-		t.Errorf("validation said %+v and moved the log from %d to %d", r, before, n.Image().Index())
 	}
 }
