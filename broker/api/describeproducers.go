@@ -2,12 +2,14 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/log/producer"
+	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/security"
 )
 
@@ -24,6 +26,9 @@ func describeProducers(s *Services, c *Call, r *kmsg.DescribeProducersRequest) k
 			p.Partition = number
 			states, err := s.activeProducers(c, t.Topic, number)
 			p.ErrorCode, p.ErrorMessage = s.outcome(err)
+			if _, absent := s.Replicas.ByName(c.Identity.Tenant, t.Topic, 0); absent == nil && errors.Is(err, kerr.UnknownTopicOrPartition) {
+				p.ErrorMessage = nil // Kafka has words for a topic that is not there, and none for a partition
+			}
 			for i := range states {
 				p.ActiveProducers = append(p.ActiveProducers, activeProducer(&states[i]))
 			}
@@ -37,6 +42,9 @@ func describeProducers(s *Services, c *Call, r *kmsg.DescribeProducersRequest) k
 func (s *Services) activeProducers(c *Call, topic string, number int32) ([]producer.State, error) {
 	if !s.Allowed(c, security.OperationRead, security.ResourceTopic, topic) {
 		return nil, kerr.TopicAuthorizationFailed
+	}
+	if fault := controller.CheckTopicName(topic); fault != nil {
+		return nil, fault
 	}
 	p, kafkaErr := s.Replicas.ByName(c.Identity.Tenant, topic, number)
 	if kafkaErr != nil {
