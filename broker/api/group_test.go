@@ -41,7 +41,7 @@ func (l *groupLog) LogStartOffset(int32) (int64, error) { return 0, nil }
 // groupServices is a broker whose groups live in a groupLog, with the topic orders of two partitions.
 func groupServices(t *testing.T) (*Services, *image.Topic) {
 	t.Helper()
-	s := testServices(t, map[string]string{"offsets.topic.replication.factor": "1", "offsets.topic.num.partitions": "3"})
+	s := testServices(t, map[string]string{"offsets.topic.num.partitions": "3"})
 	s.Groups = group.New(group.Config{Log: &groupLog{end: map[int32]int64{}}, PartitionCount: func() int32 { return 3 }})
 	t.Cleanup(s.Groups.Close)
 	for partition := range int32(3) {
