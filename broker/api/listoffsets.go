@@ -43,18 +43,26 @@ func timestampSupported(timestamp int64, version int16) bool {
 
 func listOffsets(s *Services, c *Call, r *kmsg.ListOffsetsRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
-	twice := duplicates(r)
+	twice, answered := duplicates(r), map[topicPartition]bool{}
 	for _, t := range r.Topics {
+		if len(t.Partitions) == 0 {
+			continue
+		}
 		topic := kmsg.NewListOffsetsResponseTopic()
 		topic.Topic = t.Topic
 		allowed := s.Allowed(c, security.OperationDescribe, security.ResourceTopic, t.Topic)
 		for _, asked := range t.Partitions {
+			key := topicPartition{t.Topic, asked.Partition}
+			if answered[key] {
+				continue // the first has the error of all
+			}
+			answered[key] = true
 			var err error
 			found := log.TimestampOffset{Offset: -1, TimestampMillis: -1, LeaderEpoch: -1}
 			switch {
 			case !allowed:
 				err = kerr.TopicAuthorizationFailed
-			case twice[topicPartition{t.Topic, asked.Partition}]:
+			case twice[key]:
 				err = kerr.InvalidRequest
 			case !timestampSupported(asked.Timestamp, c.Version):
 				err = kerr.UnsupportedVersion

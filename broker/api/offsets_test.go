@@ -152,7 +152,7 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 		end                   int64
 		err                   int16
 	}{
-		{-1, 3, 3, 2, 0}, {3, 3, 3, 2, 0}, {-1, 9, -1, -1, 0}, {-1, 1, 1, 0, 0},
+		{-1, 3, 3, 2, 0}, {3, 3, 3, 2, 0}, {-1, 9, -1, -1, 0}, {-1, 1, 1, 0, 0}, {-1, -1, -1, -1, 0}, {-1, -5, -5, 0, 0},
 		{2, 3, -1, -1, kerr.FencedLeaderEpoch.Code}, {4, 3, -1, -1, kerr.UnknownLeaderEpoch.Code},
 	} {
 		r := kmsg.NewPtrOffsetForLeaderEpochRequest()

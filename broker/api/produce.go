@@ -55,8 +55,9 @@ type stagedTopic struct {
 // stagedResult is what became of one partition's records.
 type stagedResult struct {
 	index        int32
-	code         int16 // set where nothing was appended
-	group, entry int32 // where the entry is; group -1: none
+	code         int16              // set where nothing was appended
+	partition    *replica.Partition // nil where the request was refused before its partition was looked at
+	group, entry int32              // where the entry is; group -1: none
 	message      string
 	recordErrors []record.RecordError
 }
@@ -144,7 +145,11 @@ func (s *session) stagePartition(t *replica.Topic, p producePartition, acks int1
 		result.code = kafkaErr.Code
 		return
 	}
-	batch, err := s.checkRecords(t, partition, p.Records)
+	batch, err := record.SplitProduced(p.Records, s.call.Version)
+	if err == nil {
+		result.partition = partition
+		batch, err = s.checkBatch(t, partition, batch)
+	}
 	if err == nil && acks == replica.AcksAll {
 		err = partition.CheckInSync()
 	}
@@ -158,12 +163,8 @@ func (s *session) stagePartition(t *replica.Topic, p producePartition, acks int1
 	g.entries = append(g.entries, log.Entry{Batch: batch})
 }
 
-// checkRecords applies the rules of Kafka's ProduceRequest.validateRecords and LogValidator: exactly one sound batch.
-func (s *session) checkRecords(t *replica.Topic, partition *replica.Partition, records []byte) (record.Batch, error) {
-	batch, err := record.SplitProduced(records, s.call.Version)
-	if err != nil {
-		return nil, err
-	}
+// checkBatch applies the topic's rules, as Kafka's LogValidator does.
+func (s *session) checkBatch(t *replica.Topic, partition *replica.Partition, batch record.Batch) (record.Batch, error) {
 	if batch.Attributes().IsTransactional() {
 		return nil, &record.InvalidBatchError{Err: kerr.InvalidProducerIDMapping, Message: "The transactional id of this producer is not known: transactions are not supported yet"}
 	}
@@ -174,6 +175,7 @@ func (s *session) checkRecords(t *replica.Topic, partition *replica.Partition, r
 	return s.check.Check(batch, rules, s.produce.began.UnixMilli())
 }
 
+// refuse sets the code and the message of a refusal.
 func (r *stagedResult) refuse(err error) {
 	r.code, _ = protocolError(err)
 	var invalid *record.InvalidBatchError

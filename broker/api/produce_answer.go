@@ -115,7 +115,7 @@ func (s *session) encodeProducePartition(e *encoder, r *stagedRequest, t *staged
 
 // outcome says what became of one partition's records.
 func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome {
-	none := produceOutcome{code: result.code, baseOffset: -1, appendTimeMillis: -1, logStartOffset: -1}
+	none := produceOutcome{code: result.code, baseOffset: -1, appendTimeMillis: -1, logStartOffset: refusedStartOffset(result)}
 	if result.group < 0 {
 		s.api.metrics.failed("Produce", none.code)
 		return none
@@ -128,7 +128,7 @@ func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome
 	}
 	if err != nil {
 		result.refuse(err)
-		none.code = result.code
+		none.code, none.logStartOffset = result.code, refusedStartOffset(result)
 		s.api.metrics.failed("Produce", none.code)
 		if none.code == kerr.DuplicateSequenceNumber.Code {
 			none.code = 0 // Kafka answers success without an offset
@@ -136,6 +136,20 @@ func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome
 		return none
 	}
 	return produceOutcome{baseOffset: entry.BaseOffset, appendTimeMillis: entry.LogAppendTimeMillis, logStartOffset: entry.LogStartOffset}
+}
+
+// refusedStartOffset is the log start offset in the answer to what was refused: Kafka tells it except for errors of the
+// request, of the partition and of damaged or too large batches (ReplicaManager.appendToLocalLog).
+func refusedStartOffset(result *stagedResult) int64 {
+	switch result.code {
+	case 0, kerr.UnknownTopicOrPartition.Code, kerr.NotLeaderForPartition.Code, kerr.MessageTooLarge.Code, kerr.RecordListTooLarge.Code,
+		kerr.CorruptMessage.Code, kerr.KafkaStorageError.Code, kerr.RequestTimedOut.Code:
+		return -1
+	}
+	if result.partition == nil {
+		return -1
+	}
+	return result.partition.LogStartOffset()
 }
 
 // committed returns nil once the in-sync replicas hold the entry.

@@ -338,13 +338,27 @@ func (p *Partition) EpochAt(offset int64) int32 {
 }
 
 // EndOffsetForEpoch returns where the records of an epoch end, and the largest epoch up to the asked one that has any;
-// -1, -1 when the epoch is not known.
+// -1, -1 when the epoch is not known. Kafka notes an epoch when it begins, a log here with its first record.
 func (p *Partition) EndOffsetForEpoch(epoch int32) (epochOut int32, endOffset int64) {
-	if epoch == p.LeaderEpoch() {
+	current := p.LeaderEpoch()
+	switch {
+	case epoch == current:
 		return epoch, p.LogEndOffset()
+	case epoch > current || epoch == -1:
+		return -1, -1
 	}
-	if l := p.log.Load(); l != nil && epoch < p.LeaderEpoch() {
-		return l.EndOffsetForEpoch(epoch)
+	l := p.log.Load()
+	if l == nil {
+		return epoch, 0
 	}
-	return -1, -1
+	latest, ok := l.LatestEpoch()
+	switch {
+	case !ok:
+		return epoch, l.LogStartOffset()
+	case epoch > latest:
+		return latest, l.LogEndOffset()
+	case epoch < 0:
+		return epoch, l.LogStartOffset()
+	}
+	return l.EndOffsetForEpoch(epoch)
 }
