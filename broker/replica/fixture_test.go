@@ -54,7 +54,7 @@ func (c *cluster) start() {
 		c.dirs = append(c.dirs, dir)
 	}
 	var err error
-	c.Manager, err = New(Config{NodeID: 1, Dirs: c.dirs, MissingDirs: c.missing, Settings: config.NewResolver(1, nil), Clock: time.Now, Logger: logger})
+	c.Manager, err = New(Config{NodeID: 1, Dirs: c.dirs, MissingDirs: c.missing, CleanerInterval: 5 * time.Millisecond, Settings: config.NewResolver(1, nil), Clock: time.Now, Logger: logger})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/log/compact"
 	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/image"
 )
@@ -24,6 +26,9 @@ type Config struct {
 	MissingDirs bool
 
 	RetentionCheckInterval time.Duration // log.retention.check.interval.ms; default 5 min
+	CleanerInterval        time.Duration // log.cleaner.backoff.ms; default 15 s
+	CleanerKeyMapBytes     int           // log.cleaner.dedupe.buffer.size, allocated while a log is cleaned; default 32 MiB
+	CleanerDisabled        bool          // log.cleaner.enable=false
 	OpenConcurrency        int           // logs opened at a time when the first image arrives; default 8
 
 	Clock      func() time.Time
@@ -48,10 +53,10 @@ func (c *Config) Validate() error {
 
 // Manager knows every topic and the partitions of this broker.
 type Manager struct {
-	cfg     Config
-	metrics *metrics
-	ended   chan struct{}
-	group   sync.WaitGroup
+	cfg    Config
+	ended  chan struct{}
+	cancel context.CancelFunc // ends the cleaner
+	group  sync.WaitGroup
 
 	mu          sync.RWMutex
 	byID        map[image.TopicID]*Topic     // guarded by mu
@@ -89,17 +94,28 @@ func New(cfg Config) (*Manager, error) {
 			m.onDisk[diskKey{tp.TopicID, tp.Partition}] = dir
 		}
 	}
-	m.metrics = newMetrics(cfg.Registerer, m)
+	cleaner, err := compact.NewCleaner(compact.Config{Dirs: cfg.Dirs, Logger: cfg.Logger, Clock: cfg.Clock, Registerer: cfg.Registerer,
+		Interval: cfg.CleanerInterval, KeyMapBytes: cfg.CleanerKeyMapBytes})
+	if err != nil {
+		return nil, err
+	}
+	var ctx context.Context
+	ctx, m.cancel = context.WithCancel(context.Background())
+	registerMetrics(cfg.Registerer, m)
 	for _, dir := range cfg.Dirs {
 		m.group.Go(func() { m.watchDir(dir) })
 	}
 	m.group.Go(m.sweep)
+	if !cfg.CleanerDisabled {
+		m.group.Go(func() { cleaner.Run(ctx) })
+	}
 	return m, nil
 }
 
 // Close ends the manager's goroutines and wakes everybody who waits. The directories are closed by their owner.
 func (m *Manager) Close() {
 	close(m.ended)
+	m.cancel()
 	m.group.Wait()
 	for _, t := range m.allTopics() {
 		for _, p := range *t.partitions.Load() {

@@ -2,12 +2,10 @@ package replica
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics are gauges over what the manager knows; they cost only when scraped.
-type metrics struct{}
-
-func newMetrics(registerer prometheus.Registerer, m *Manager) *metrics {
+// registerMetrics makes gauges over what the manager knows; they cost only when scraped.
+func registerMetrics(registerer prometheus.Registerer, m *Manager) {
 	if registerer == nil {
-		return &metrics{}
+		return
 	}
 	count := func(match func(*Partition) bool) func() float64 {
 		return func() float64 {
@@ -36,5 +34,4 @@ func newMetrics(registerer prometheus.Registerer, m *Manager) *metrics {
 			return float64(sum)
 		}),
 	)
-	return &metrics{}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/vfs"
 	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/image"
@@ -439,10 +440,40 @@ func TestRetentionSweep(t *testing.T) {
 	}
 }
 
+func TestCompactedTopicIsCompacted(t *testing.T) {
+	c := newCluster(t)
+	c.create("state", 1, map[string]string{"cleanup.policy": "compact", "segment.bytes": "1048576", "min.cleanable.dirty.ratio": "0.01"})
+	p := c.partition("state", 0)
+	for range 9 {
+		b := record.NewBuilder(record.BuilderOptions{})
+		b.Append(time.Now().UnixMilli(), []byte("the one key"), make([]byte, 400_000), nil)
+		built, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries := []log.Entry{{Batch: built}}
+		if err := p.Append(entries, AcksAll, log.OriginClient); err != nil {
+			t.Fatal(err)
+		}
+		c.await(p, entries[0].LastOffset+1)
+	}
+	if err := c.dirs[0].Checkpoint(); err != nil { // only what a recovery will not look at is compacted
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); p.SizeBytes() > 5*400_000; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes for one key", p.SizeBytes())
+		}
+	}
+	if p.LogEndOffset() != 9 {
+		t.Fatalf("end %d", p.LogEndOffset())
+	}
+}
+
 func TestMetricsAreWellNamed(t *testing.T) {
 	c := newCluster(t)
 	registry := prometheus.NewRegistry()
-	newMetrics(registry, c.Manager)
+	registerMetrics(registry, c.Manager)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
