@@ -248,3 +248,24 @@ func TestDeleteByNameAndByID(t *testing.T) {
 		t.Error("a is gone or b is still there")
 	}
 }
+
+// A small request cannot make a huge answer.
+func TestDescribedSettingsAreBounded(t *testing.T) {
+	s := testServices(t, nil)
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	for range 100 {
+		request.Resources = append(request.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1"})
+	}
+	answer := describeUpTo(1000, s, callFrom(t.Context(), "127.0.0.1:9092"), request)
+	settings, refused := 0, 0
+	for _, resource := range answer.Resources {
+		settings += len(resource.Configs)
+		if resource.ErrorCode == kerr.InvalidRequest.Code {
+			refused++
+		}
+	}
+	one := len(answer.Resources[0].Configs)
+	if settings <= 1000 || settings > 1000+one || refused != 100-settings/one {
+		t.Errorf("%d settings of %d a broker, %d of 100 resources refused", settings, one, refused)
+	}
+}

@@ -24,6 +24,11 @@ const maxDescribedSettings = 1_000_000
 // Deviations: the one logger is "root", whose level is that of the process; client-metrics subscriptions are not kept, and
 // refused by their type, since no telemetry is taken from clients; entries are in the order of their names.
 func describeConfigs(s *Services, c *Call, r *kmsg.DescribeConfigsRequest) kmsg.Response {
+	return describeUpTo(maxDescribedSettings, s, c, r)
+}
+
+// describeUpTo refuses the resources that come after so many settings.
+func describeUpTo(limit int, s *Services, c *Call, r *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	answer := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
 	unknown := unknownConfigResource(r)
 	i, described := s.Metadata.Image(), 0
@@ -33,8 +38,8 @@ func describeConfigs(s *Services, c *Call, r *kmsg.DescribeConfigsRequest) kmsg.
 		if fault == nil {
 			fault = d.fault(c)
 		}
-		if described > maxDescribedSettings {
-			fault = refuse(kerr.InvalidRequest, fmt.Sprintf("The request describes more than %d settings, ask for fewer resources at a time.", maxDescribedSettings))
+		if described > limit {
+			fault = refuse(kerr.InvalidRequest, fmt.Sprintf("The request describes more than %d settings, ask for fewer resources at a time.", limit))
 		}
 		resource := kmsg.DescribeConfigsResponseResource{ResourceType: asked.ResourceType, ResourceName: asked.ResourceName}
 		if fault == nil {
