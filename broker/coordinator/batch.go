@@ -45,6 +45,9 @@ func (b *batch) settle(w parked, err error) {
 }
 
 func (b *batch) accept(result Result) {
+	for _, note := range result.Notes {
+		b.p.runtime.cfg.Logger.Info(note.Message, note.Attributes...)
+	}
 	w := parked{then: result.Then}
 	for _, r := range result.Replies {
 		if r.Now {

@@ -13,15 +13,16 @@ import (
 
 // fakeLog keeps batches in memory. What is appended is committed at once unless held.
 type fakeLog struct {
-	mu       sync.Mutex
-	batches  []record.Batch
-	end      int64
-	held     bool
-	waiting  []func(error)
-	failing  error
-	readErr  error
-	blocking chan struct{} // if set, Append waits for it
-	epochs   []int32
+	mu        sync.Mutex
+	batches   []record.Batch
+	end       int64
+	held      bool
+	waiting   []func(error)
+	failing   error
+	failAfter int // if set, errDisk after so many more appends
+	readErr   error
+	blocking  chan struct{} // if set, Append waits for it
+	epochs    []int32
 }
 
 func (l *fakeLog) Append(_ context.Context, _ int32, b record.Batch, epoch int32) (int64, error) {
@@ -35,6 +36,11 @@ func (l *fakeLog) Append(_ context.Context, _ int32, b record.Batch, epoch int32
 	defer l.mu.Unlock()
 	if l.failing != nil {
 		return 0, l.failing
+	}
+	if l.failAfter > 0 {
+		if l.failAfter--; l.failAfter == 0 {
+			l.failing = errDisk
+		}
 	}
 	b.SetBaseOffset(l.end)
 	l.batches = append(l.batches, b)

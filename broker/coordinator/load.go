@@ -111,10 +111,14 @@ func (p *partition) read(shard Shard) (count int, end int64, err error) {
 	}
 }
 
-// replay applies a batch's records from an offset on. Control batches hold no state of ours.
+// errTransactional stops a load: what a transaction wrote counts only if it was committed, and there are no transactions
+// yet. A log that another broker wrote may have some; better no state than a wrong one.
+var errTransactional = errors.New("the batch belongs to a transaction, which this version cannot read")
+
+// replay applies a batch's records from an offset on.
 func replay(shard Shard, b record.Batch, from int64, d *record.Decompressor) (count int, err error) {
-	if b.Attributes().IsControl() {
-		return 0, nil
+	if b.Attributes().IsTransactional() {
+		return 0, errTransactional
 	}
 	for r, err := range b.Records(d) {
 		if err != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"go.uber.org/goleak"
+
+	"github.com/millrace-io/millrace/broker/record"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -314,6 +316,43 @@ func TestABrokenRecordHoldsTheLoad(t *testing.T) {
 		w.OnResignation(0)
 		time.Sleep(time.Minute)
 		expect(t, "not here", w.ask(count{}), "<nil> "+kerr.NotCoordinator.Error())
+	})
+}
+
+func TestATransactionHoldsTheLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1<<20)
+		builder := record.NewBuilder(record.BuilderOptions{HasProducer: true, ProducerID: 7, Transactional: true})
+		builder.Append(0, []byte("maybe"), nil, nil)
+		b, err := builder.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.log.Append(t.Context(), 0, b, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.OnElection(0, 3)
+		time.Sleep(time.Minute)
+		expect(t, "never loaded", w.ask(count{}), "<nil> "+kerr.CoordinatorLoadInProgress.Error())
+	})
+}
+
+func TestADivisibleWriteThatFailsOnTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := elected(t, 1000)
+		w.log.set(func() { w.log.failAfter = 2 })
+		expect(t, "refused", w.ask(many{25, 100}), "<nil> "+kerr.NotCoordinator.Error())
+		batches, records := w.log.counts()
+		written := 0
+		for _, n := range records {
+			written += int(n)
+		}
+		w.log.set(func() { w.log.failing = nil })
+		// What was written stays, in the log and in the shard; the rest is in neither.
+		expect(t, "after", w.ask(count{}), fmt.Sprint(written, " <nil>"))
+		if batches != 2 || written == 0 {
+			t.Errorf("%d batches, %d lines", batches, written)
+		}
 	})
 }
 

@@ -35,6 +35,8 @@ type Result struct {
 	// Divisible says that the records may go to the log in several batches when they do not fit one.
 	Divisible bool
 	Replies   []Reply
+	// Notes are what an operator wants to read of this in the log of the process.
+	Notes []Note
 	// Then, if not nil, is stepped again as an Outcome when the records are committed or could not be written.
 	Then any
 }
@@ -46,6 +48,12 @@ type Reply struct {
 	Response any
 	// Now lets the reply go at once: it tells nothing that is in the log.
 	Now bool
+}
+
+// Note is a line for the log of the process: constant text and slog's keys and values.
+type Note struct {
+	Message    string
+	Attributes []any
 }
 
 // Tick is stepped when NextDeadline is reached.

@@ -1,8 +1,9 @@
 package group
 
 import (
-	"maps"
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -12,31 +13,49 @@ const maxExpiredPerStep = 5000
 // expireOffsets forgets offsets that outlived their retention, and groups that have nothing left.
 func (s *shard) expireOffsets(now time.Time, do *effects) {
 	do.Divisible = true
-	written := 0
+	left := maxExpiredPerStep
 	for _, key := range s.sortedKeys() {
 		g := s.groups[key]
-		kept := 0
-		for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
-			for _, partition := range slices.Sorted(maps.Keys(g.offsets[topic])) {
-				if s.isExpired(g, topic, g.offsets[topic][partition], now) && written < maxExpiredPerStep {
-					do.write(offsetTombstone(key, topic, partition))
-					s.figures.expired++
-					written++
-				} else {
-					kept++
-				}
-			}
+		expired, kept := s.expiredOf(g, now, left)
+		for _, x := range expired {
+			do.write(offsetTombstone(key, x.topic, x.partition))
+			s.figures.expired++
 		}
-		if kept == 0 && g.state == empty && g.stored != nil && len(g.pendingJoin) == 0 && written < maxExpiredPerStep {
+		left -= len(expired)
+		if kept == 0 && g.state == empty && g.stored != nil && len(g.pendingJoin) == 0 && left > 0 {
 			do.write(groupTombstone(key))
-			written++
+			do.note("group expired", g)
+			left--
 		}
 	}
 	next := now.Add(millis(s.settings().OffsetsRetentionCheckMillis))
-	if written >= maxExpiredPerStep {
+	if left == 0 {
 		next = now.Add(sweepPause)
 	}
 	s.timers.schedule(s.sweep, next)
+}
+
+// topicPartition names an offset of a group.
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// expiredOf returns up to limit expired offsets of a group, in order, and how many others it has.
+func (s *shard) expiredOf(g *group, now time.Time, limit int) (expired []topicPartition, kept int) {
+	for topic, partitions := range g.offsets {
+		for partition, o := range partitions {
+			if len(expired) < limit && s.isExpired(g, topic, o, now) {
+				expired = append(expired, topicPartition{topic, partition})
+			} else {
+				kept++
+			}
+		}
+	}
+	slices.SortFunc(expired, func(a, b topicPartition) int {
+		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	return expired, kept
 }
 
 // sweepPause lets requests through between the parts of a long sweep.

@@ -9,6 +9,13 @@ import (
 	"github.com/millrace-io/millrace/broker/coordinator"
 )
 
+const (
+	// maxPendingMembers bounds the ids of a group that were handed out and did not come back.
+	maxPendingMembers = 10_000
+	// maxReasonBytes is how much of a client's reason is logged, as in Kafka.
+	maxReasonBytes = 255
+)
+
 // joinRequest is a JoinGroup. newMemberID is the id that the member gets if it needs one: the shard rolls no dice.
 type joinRequest struct {
 	key         groupKey
@@ -94,6 +101,10 @@ func (s *shard) joinNewMember(g *group, e joinRequest, ticket coordinator.Ticket
 		s.addMember(g, e, e.newMemberID, ticket, now, do)
 		return
 	}
+	if len(g.pendingJoin) >= maxPendingMembers {
+		do.replyNow(ticket, joinError("", kerr.GroupMaxSizeReached))
+		return
+	}
 	// KIP-394: a client that dies before it learns its id must not leave a member behind. It gets the id first.
 	t := newTimer(func(now time.Time, do *effects) { s.expirePending(g, e.newMemberID, now, do) })
 	g.pendingJoin[e.newMemberID] = t
@@ -115,7 +126,7 @@ func (s *shard) addMember(g *group, e joinRequest, memberID string, ticket coord
 	// Until it has its id, a new member cannot send heartbeats, and a connection whose request waits is not read, so
 	// that nobody sees it break: this bounds how long such members pile up in a long rebalance.
 	s.startSession(g, m, millis(s.settings().NewMemberJoinTimeoutMillis), now)
-	s.rebalanceOrComplete(g, now, do)
+	s.rebalanceOrComplete(g, "a member joined: "+reasonOf(e.body), now, do)
 }
 
 // rebalanceTimeoutOf is the session timeout in version 0, which knows no other.
@@ -138,11 +149,11 @@ func (s *shard) rejoin(g *group, e joinRequest, ticket coordinator.Ticket, now t
 	switch g.state {
 	case preparingRebalance:
 		s.updateMember(g, m, e.body, ticket, do)
-		s.rebalanceOrComplete(g, now, do)
+		s.rebalanceOrComplete(g, "a member rejoined: "+reasonOf(e.body), now, do)
 	case completingRebalance:
 		if changed {
 			s.updateMember(g, m, e.body, ticket, do)
-			s.rebalanceOrComplete(g, now, do)
+			s.rebalanceOrComplete(g, "a member rejoined: "+reasonOf(e.body), now, do)
 			return
 		}
 		// It did not get the answer to its first JoinGroup.
@@ -151,13 +162,21 @@ func (s *shard) rejoin(g *group, e joinRequest, ticket coordinator.Ticket, now t
 		// The leader may rejoin for what no subscription shows, such as a topic that got more partitions.
 		if changed || g.isLeader(memberID) {
 			s.updateMember(g, m, e.body, ticket, do)
-			s.rebalanceOrComplete(g, now, do)
+			s.rebalanceOrComplete(g, "a member rejoined: "+reasonOf(e.body), now, do)
 			return
 		}
 		do.replyNow(ticket, s.generationFor(g, m))
 	default:
 		do.replyNow(ticket, joinError(memberID, kerr.UnknownMemberID))
 	}
+}
+
+// reasonOf is what the client says of why it joins (KIP-800).
+func reasonOf(r *kmsg.JoinGroupRequest) string {
+	if r.Reason == nil || *r.Reason == "" {
+		return "no reason given"
+	}
+	return (*r.Reason)[:min(len(*r.Reason), maxReasonBytes)]
 }
 
 // updateMember takes over what a member now says of itself and lets its JoinGroup wait. A request of it that waits

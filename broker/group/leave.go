@@ -33,7 +33,7 @@ func (s *shard) leaveGroup(e leaveRequest, ticket coordinator.Ticket, now time.T
 	if anyLeft {
 		switch g.state {
 		case stable, completingRebalance:
-			s.prepareRebalance(g, now, do)
+			s.prepareRebalance(g, "members left", now, do)
 		case preparingRebalance:
 			s.completeIfJoined(g, now, do)
 		}

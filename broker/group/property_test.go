@@ -171,3 +171,19 @@ func TestRollbackRestores(t *testing.T) {
 		t.Errorf("generation %d, consumer %v after the rollback", g.generation, g.isConsumer())
 	}
 }
+
+// TestIdsHandedOutAreBounded: whoever asks for ids and never uses them fills no memory.
+func TestIdsHandedOutAreBounded(t *testing.T) {
+	w := newWorld()
+	for i := range maxPendingMembers {
+		w.run(t, fmt.Sprintf("x: join id=m%d", i))
+	}
+	if said := w.run(t, "x: join id=last"); len(said) != 1 || said[0] != `x: GROUP_MAX_SIZE_REACHED member=""` {
+		t.Errorf("one more: %v", said)
+	}
+	w.advance(10 * time.Second)
+	w.run(t, "x: list")
+	if len(w.shard.groups) != 0 || w.shard.timers.heap.Len() != 1 { // the sweep's
+		t.Errorf("%d groups and %d timers are left", len(w.shard.groups), w.shard.timers.heap.Len())
+	}
+}

@@ -7,9 +7,9 @@ import (
 )
 
 // rebalanceOrComplete starts a rebalance, or ends the gathering of the one that runs.
-func (s *shard) rebalanceOrComplete(g *group, now time.Time, do *effects) {
+func (s *shard) rebalanceOrComplete(g *group, reason string, now time.Time, do *effects) {
 	if g.canRebalance() {
-		s.prepareRebalance(g, now, do)
+		s.prepareRebalance(g, reason, now, do)
 	} else {
 		s.completeIfJoined(g, now, do)
 	}
@@ -17,7 +17,8 @@ func (s *shard) rebalanceOrComplete(g *group, now time.Time, do *effects) {
 
 // prepareRebalance begins to gather members. Those that wait for an assignment have to join again. A group that was
 // empty waits group.initial.rebalance.delay.ms, so that a fleet that starts together is one generation.
-func (s *shard) prepareRebalance(g *group, now time.Time, do *effects) {
+func (s *shard) prepareRebalance(g *group, reason string, now time.Time, do *effects) {
+	do.note("group starts to rebalance", g, "state", g.state.String(), "members", len(g.members), "reason", reason)
 	if g.state == completingRebalance {
 		s.propagateError(g, kerr.RebalanceInProgress, now, do)
 	}
@@ -80,6 +81,7 @@ func (s *shard) completeJoin(g *group, now time.Time, do *effects) {
 	}
 	for _, m := range append([]*member(nil), g.members...) {
 		if m.join == 0 && m.instanceID == nil {
+			do.note("member did not rejoin", g, "member", m.id)
 			s.dropMember(g, m.id)
 		}
 	}
@@ -96,6 +98,7 @@ func (s *shard) completeJoin(g *group, now time.Time, do *effects) {
 	g.protocol = g.selectProtocol()
 	g.learnTopics()
 	s.transition(g, completingRebalance, now)
+	do.note("group has a new generation", g, "members", len(g.members), "protocol", *g.protocol)
 	for _, m := range g.members {
 		s.answerJoin(g, m, s.generationFor(g, m), do)
 		s.startSession(g, m, millis(m.sessionTimeoutMillis), now)
@@ -111,6 +114,7 @@ func (s *shard) becomeEmpty(g *group, now time.Time, do *effects) {
 	g.protocol = nil
 	g.learnTopics()
 	s.transition(g, empty, now)
+	do.note("group is empty", g)
 	do.write(groupRecord(g.key, g.snapshot(nil)))
 }
 
@@ -126,7 +130,7 @@ func (s *shard) awaitSyncs(g *group, now time.Time) {
 				s.dropMember(g, m.id)
 			}
 		}
-		s.prepareRebalance(g, now, do)
+		s.prepareRebalance(g, "members did not send SyncGroup", now, do)
 	}
 	s.timers.schedule(g.syncTimer, now.Add(g.rebalanceTimeout()))
 }
@@ -149,6 +153,7 @@ func (s *shard) expireMember(g *group, m *member, now time.Time, do *effects) {
 	if g.byID[m.id] != m || !m.isNew && (m.join != 0 || m.sync != 0) {
 		return
 	}
+	do.note("member failed", g, "member", m.id)
 	s.removeMember(g, m, do)
 	s.afterRemoval(g, now, do)
 }
@@ -164,7 +169,7 @@ func (s *shard) removeMember(g *group, m *member, do *effects) {
 func (s *shard) afterRemoval(g *group, now time.Time, do *effects) {
 	switch g.state {
 	case stable, completingRebalance:
-		s.prepareRebalance(g, now, do)
+		s.prepareRebalance(g, "a member failed", now, do)
 	case preparingRebalance:
 		if g.hasAllJoined() {
 			s.completeJoin(g, now, do)

@@ -335,7 +335,7 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 		r := kmsg.NewOffsetFetchRequestGroup()
 		r.Group = group
 		for _, x := range list(args["of"]) {
-			topic, partition := topicPartition(t, x)
+			topic, partition := parseTopicPartition(t, x)
 			r.Topics = append(r.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: topic, Partitions: []int32{partition}})
 		}
 		return fetchRequest{key, &r}
@@ -343,7 +343,7 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 		r := kmsg.NewPtrOffsetDeleteRequest()
 		r.Group = group
 		for _, x := range list(args["of"]) {
-			topic, partition := topicPartition(t, x)
+			topic, partition := parseTopicPartition(t, x)
 			r.Topics = append(r.Topics, kmsg.OffsetDeleteRequestTopic{Topic: topic, Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: partition}}})
 		}
 		return deleteOffsetsRequest{key, r}
@@ -391,7 +391,7 @@ func parseCommit(t *testing.T, key groupKey, args map[string]string) any {
 	for _, x := range list(args["offsets"]) {
 		name, value, _ := strings.Cut(x, ":")
 		value, metadata, _ := strings.Cut(value, ":")
-		topic, partition := topicPartition(t, name)
+		topic, partition := parseTopicPartition(t, name)
 		offset, err := strconv.ParseInt(value, 10, 64)
 		if err != nil {
 			t.Fatal(err)
@@ -437,7 +437,7 @@ func number(t *testing.T, args map[string]string, name string, otherwise int) in
 	return n
 }
 
-func topicPartition(t *testing.T, s string) (string, int32) {
+func parseTopicPartition(t *testing.T, s string) (string, int32) {
 	t.Helper()
 	i := strings.LastIndexByte(s, '-')
 	n, err := strconv.Atoi(s[i+1:])

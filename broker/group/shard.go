@@ -38,6 +38,15 @@ type effects struct{ coordinator.Result }
 
 func (e *effects) write(records ...coordinator.Record) { e.Records = append(e.Records, records...) }
 
+// note tells an operator what happened to a group.
+func (e *effects) note(message string, g *group, attributes ...any) {
+	attributes = append([]any{"group", g.key.id, "generation", g.generation}, attributes...)
+	if g.key.tenant != defaultTenant {
+		attributes = append(attributes, "tenant", g.key.tenant)
+	}
+	e.Notes = append(e.Notes, coordinator.Note{Message: message, Attributes: attributes})
+}
+
 // reply answers when what is written is committed.
 func (e *effects) reply(ticket coordinator.Ticket, response any) {
 	e.Replies = append(e.Replies, coordinator.Reply{Ticket: ticket, Response: response})

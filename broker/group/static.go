@@ -19,14 +19,14 @@ func (s *shard) replaceStatic(g *group, e joinRequest, oldID string, ticket coor
 	switch g.state {
 	case stable:
 		if next := g.selectProtocol(); g.protocol == nil || next == nil || *next != *g.protocol {
-			s.rebalanceOrComplete(g, now, do)
+			s.rebalanceOrComplete(g, "a static member came back with other protocols", now, do)
 			return
 		}
 		do.write(groupRecord(g.key, g.snapshot(func(m *member) []byte { return m.assignment })))
 		do.Then = staticMemberWritten{key: g.key, before: before, newID: m.id, leaderBefore: leaderBefore, skipAssignment: e.body.Version >= 9}
 	case completingRebalance:
 		// The leader may have been told of the old id: its assignment would not fit.
-		s.prepareRebalance(g, now, do)
+		s.prepareRebalance(g, "a static member came back before the assignment", now, do)
 	default:
 		s.completeIfJoined(g, now, do)
 	}

@@ -103,7 +103,7 @@ func (s *shard) onAssignmentWritten(e assignmentWritten, err error, now time.Tim
 	}
 	if err != nil {
 		s.propagateError(g, coordinator.Refusal(err), now, do)
-		s.prepareRebalance(g, now, do)
+		s.prepareRebalance(g, "the assignment could not be written", now, do)
 		return
 	}
 	for _, m := range g.members {
