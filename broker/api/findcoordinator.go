@@ -43,8 +43,8 @@ func findCoordinator(s *Services, c *Call, r *kmsg.FindCoordinatorRequest) kmsg.
 	}
 	for _, key := range r.CoordinatorKeys {
 		found := s.findCoordinator(c, r.Version, keyType, key)
-		if keyType != coordinatorOfTransaction {
-			found.ErrorMessage = kmsg.StringPtr("") // as Kafka
+		if keyType == coordinatorOfGroup || keyType == coordinatorOfShare {
+			found.ErrorMessage = kmsg.StringPtr("") // Kafka explains kinds that do not exist, and nothing else
 		}
 		answer.Coordinators = append(answer.Coordinators, found)
 	}

@@ -90,7 +90,7 @@ func TestFindCoordinatorCreatesItsTopic(t *testing.T) {
 		{3, coordinatorOfTransaction, kerr.CoordinatorNotAvailable.Code, "This cluster has no transaction coordinator yet."},
 		{6, coordinatorOfTransaction, kerr.CoordinatorNotAvailable.Code, "This cluster has no transaction coordinator yet."},
 		{6, coordinatorOfShare, kerr.InvalidRequest.Code, ""},
-		{6, 9, kerr.InvalidRequest.Code, ""},
+		{6, 9, kerr.InvalidRequest.Code, kerr.InvalidRequest.Description},
 	} {
 		answer := findCoordinator(s, c, &kmsg.FindCoordinatorRequest{
 			Version: tt.version, CoordinatorType: tt.keyType, CoordinatorKey: "k", CoordinatorKeys: []string{"k"},
