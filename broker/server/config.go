@@ -51,13 +51,13 @@ type Config struct {
 func (c *Config) Validate() error {
 	var faults []error
 	if c.Listener == nil {
-		faults = append(faults, errors.New("Listener is missing"))
+		faults = append(faults, errors.New("a listener is missing"))
 	}
 	if c.NewSession == nil {
-		faults = append(faults, errors.New("NewSession is missing"))
+		faults = append(faults, errors.New("the maker of sessions is missing"))
 	}
 	if c.RequestMaxBytes < 0 || c.RequestMaxBytes > 1<<31-1 {
-		faults = append(faults, fmt.Errorf("RequestMaxBytes: %d is out of range", c.RequestMaxBytes))
+		faults = append(faults, fmt.Errorf("socket.request.max.bytes: %d is out of range", c.RequestMaxBytes))
 	}
 	if c.MaxConnections < 0 || c.MaxConnectionsPerIP < 0 {
 		faults = append(faults, errors.New("connection limits must not be negative"))

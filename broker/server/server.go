@@ -104,13 +104,15 @@ func (s *Server) admit(conn net.Conn) {
 	c := s.newConnection(conn, host)
 	s.connections[c] = struct{}{}
 	s.perIP[host]++
+	s.group.Add(1) // under mu: Close waits for whoever was let in before it
 	s.mu.Unlock()
 	s.metrics.accepted.Inc()
 	s.metrics.open.Inc()
-	s.group.Go(func() {
+	go func() {
+		defer s.group.Done()
 		defer s.forget(c, host)
 		c.serve()
-	})
+	}()
 }
 
 func (s *Server) newConnection(conn net.Conn, host string) *connection {
