@@ -9,6 +9,9 @@ import (
 	"github.com/millrace-io/millrace/broker/record"
 )
 
+// refusedLogPause is the least time between two lines about refused writes.
+const refusedLogPause = 10 * time.Second
+
 // recordOverhead is more than a record takes beside its key and value.
 const recordOverhead = 32
 
@@ -122,7 +125,7 @@ func (b *batch) flush() error {
 	if err != nil {
 		b.p.shard.Rollback()
 		refusal := Refusal(err)
-		b.p.runtime.cfg.Logger.Error("cannot write to the coordinator's log", "topic", b.p.runtime.cfg.Name, "partition", b.p.id, "err", err)
+		b.p.logRefused(err, b.now)
 		for _, w := range steps {
 			b.settle(w, refusal)
 		}
@@ -136,6 +139,17 @@ func (b *batch) flush() error {
 	b.park(steps)
 	b.p.runtime.cfg.Log.AwaitCommitted(b.p.id, end, func(err error) { b.p.onCommitted(end, err) })
 	return nil
+}
+
+// logRefused tells the first of many: a full disk refuses every write.
+func (p *partition) logRefused(err error, now time.Time) {
+	p.refused++
+	if now.Sub(p.refusedLogged) < refusedLogPause {
+		return
+	}
+	p.runtime.cfg.Logger.Error("cannot write to the coordinator's log", "topic", p.runtime.cfg.Name, "partition", p.id,
+		"writes", p.refused, "err", err)
+	p.refused, p.refusedLogged = 0, now
 }
 
 func (b *batch) park(steps []parked) {

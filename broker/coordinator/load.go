@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/millrace-io/millrace/broker/record"
@@ -31,7 +32,11 @@ func (p *partition) load() {
 		<-r.loads
 		if err == nil {
 			shard.Loaded(r.cfg.Clock())
-			r.cfg.Logger.Info("loaded coordinator shard", "topic", r.cfg.Name, "partition", p.id,
+			level := slog.LevelInfo
+			if count == 0 {
+				level = slog.LevelDebug // a new topic has many partitions without records
+			}
+			r.cfg.Logger.Log(r.ctx, level, "loaded coordinator shard", "topic", r.cfg.Name, "partition", p.id,
 				"records", count, "endOffset", end, "took", r.cfg.Clock().Sub(started))
 			p.activate(shard, end)
 			return

@@ -37,6 +37,9 @@ type partition struct {
 	shard   Shard
 	parked  []parked // in the order of their offsets
 	written int64    // end of the last batch written
+
+	refused       int // writes since the last line about them
+	refusedLogged time.Time
 }
 
 type queued struct {
