@@ -2,6 +2,8 @@ package api
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -30,6 +32,7 @@ func (s *session) encodeFetch(w *server.Writer, a *fetchAnswer) error {
 	if a.code != 0 {
 		targets = nil
 	}
+	unknownLast(targets)
 	misled := false
 	e.array(countTopics(targets))
 	for len(targets) > 0 {
@@ -59,6 +62,16 @@ func (s *session) encodeFetch(w *server.Writer, a *fetchAnswer) error {
 	return nil
 }
 
+// unknownLast moves what does not exist behind what does, as Kafka answers: topic ids first, then topics and partitions.
+func unknownLast(targets []fetchTarget) {
+	for i := range targets {
+		if targets[i].rank() > 0 {
+			slices.SortStableFunc(targets, func(a, b fetchTarget) int { return cmp.Compare(a.rank(), b.rank()) })
+			return
+		}
+	}
+}
+
 // topicRun returns how many of the first targets are of one topic, and how many of those respond.
 func topicRun(targets []fetchTarget) (run, respond int) {
 	for i := range targets {
@@ -83,6 +96,16 @@ func countTopics(targets []fetchTarget) (topics int) {
 		targets = targets[run:]
 	}
 	return topics
+}
+
+func (t *fetchTarget) rank() int {
+	switch t.code {
+	case kerr.UnknownTopicID.Code:
+		return 1
+	case kerr.UnknownTopicOrPartition.Code:
+		return 2
+	}
+	return 0
 }
 
 // asked is the name that the client used.
