@@ -29,6 +29,8 @@ func passed(name, format string, args ...any) check {
 	return check{Name: name, Status: checkOK, Detail: fmt.Sprintf(format, args...)}
 }
 
+const fixAdvertised = "set advertised.listeners to an address that this machine reaches"
+
 // anyFailed tells whether the exit code is 10.
 func anyFailed(checks []check) bool {
 	return slices.ContainsFunc(checks, func(c check) bool { return c.Status == checkFail })
@@ -38,6 +40,9 @@ func anyFailed(checks []check) bool {
 func clusterChecks(ctx context.Context, cfg *settings, admin *kadm.Client) []check {
 	meta, err := admin.Metadata(ctx)
 	if err != nil {
+		if advertised := explainAdvertised(ctx, cfg); advertised != "" {
+			return []check{{Name: "brokers", Status: checkFail, Detail: firstLine(advertised), Why: "clients use the advertised address after the first contact", Fix: fixAdvertised}}
+		}
 		return []check{{Name: "metadata", Status: checkFail, Detail: err.Error(), Why: "without metadata no client can produce or consume", Fix: "look at the broker's log"}}
 	}
 	checks := []check{controllerCheck(meta)}
@@ -62,7 +67,7 @@ func brokerChecks(ctx context.Context, cfg *settings, meta kadm.Metadata) []chec
 		name := fmt.Sprintf("broker %d", b.NodeID)
 		if found := probe(ctx, cfg, address); !found.ok() {
 			out = append(out, check{Name: name, Status: checkFail, Detail: fmt.Sprintf("advertises %s: %s", address, found.why),
-				Why: "clients use the advertised address after the first contact", Fix: "set advertised.listeners to an address that this machine reaches"})
+				Why: "clients use the advertised address after the first contact", Fix: fixAdvertised})
 			continue
 		}
 		out = append(out, passed(name, "answers at %s", address))

@@ -123,7 +123,7 @@ func (s *session) consume(cmd *cobra.Command, o *consumeOptions, topics []string
 	if err != nil {
 		return err
 	}
-	client, err := s.connect(cmd.Context(), o.clientOptions()...)
+	client, err := s.connect(cmd.Context(), append(o.clientOptions(), kgo.WithHooks(newOutageNotes(cmd)))...)
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (s *session) consumeAsGroup(cmd *cobra.Command, o *consumeOptions, topics [
 		return err
 	}
 	opts := append(o.clientOptions(), kgo.ConsumerGroup(o.group), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(resetOffset(r.start)),
-		kgo.AutoCommitMarks(), kgo.BlockRebalanceOnPoll())
+		kgo.AutoCommitMarks(), kgo.BlockRebalanceOnPoll(), kgo.WithHooks(newOutageNotes(cmd)))
 	client, err := s.connect(cmd.Context(), opts...)
 	if err != nil {
 		return err

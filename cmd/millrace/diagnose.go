@@ -73,11 +73,7 @@ func unreachable(ctx context.Context, cfg *settings, cause error) error {
 		}
 	}
 	lines = append(lines, fixes...)
-	source := cfg.values["brokers"].source
-	if source == flagSource {
-		source = "--brokers"
-	}
-	lines = append(lines, fmt.Sprintf("The address comes from: %s. Look closer: millrace doctor", source))
+	lines = append(lines, fmt.Sprintf("The address comes from: %s. Look closer: millrace doctor", cfg.values["brokers"].source))
 	return &failure{code: exitFailed, message: strings.Join(lines, "\n"), cause: cause}
 }
 
@@ -273,5 +269,8 @@ func saslRefusal(err error) *kerr.Error {
 func isNetwork(err error) bool {
 	var op *net.OpError
 	var dial *kgo.ErrFirstReadEOF
+	if err != nil && strings.Contains(err.Error(), "invalid large response size") {
+		return true // what answered is no Kafka broker
+	}
 	return errors.As(err, &op) || errors.As(err, &dial) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

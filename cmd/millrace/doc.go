@@ -9,11 +9,13 @@
 //	settings.go    the keys a connection can have, and who wins: flag > -X > MILLRACE_* > profile > defaults
 //	configfile.go  config.yaml with its profiles
 //	client.go      settings -> kgo client
-//	diagnose.go    why an address does not answer
+//	diagnose.go    why an address does not answer; outage.go says so under a command that runs on
+//	checks.go      what health and doctor look at
+//	scan.go        reading windows of partitions; window.go works them out
 //	output.go      table, wide, json, jsonl, yaml
 //	errors.go      errors -> exit codes
 //	offsets.go     the offset grammar (pure)
-//	records.go     records as JSON, both ways (pure)
+//	records.go     records as JSON, both ways (pure); recordformat.go, recordsource.go the other ways
 //
 // Invariants: standard output carries data only, everything said to a person goes to standard error; prompts appear only on a
 // terminal; exit codes are 0 ok, 1 something failed, 2 usage, 3 denied, 4 not found, 10 unhealthy.

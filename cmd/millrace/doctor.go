@@ -69,8 +69,11 @@ func (s *session) diagnose(cmd *cobra.Command) []check {
 	ctx, cancel := s.deadline(cmd)
 	defer cancel()
 	admin := kadm.NewClient(client)
-	checks = append(checks, versionCheck(ctx, admin))
-	return append(checks, clusterChecks(ctx, cfg, admin)...)
+	cluster := clusterChecks(ctx, cfg, admin) // first, while the client knows only the addresses that are known to answer
+	if cluster[0].Status != checkFail {
+		checks = append(checks, versionCheck(ctx, admin))
+	}
+	return append(checks, cluster...)
 }
 
 func (s *session) configChecks() []check {
@@ -145,6 +148,9 @@ func versionCheck(ctx context.Context, admin *kadm.Client) check {
 		if spoken := spokenAPIs(b); !contains(seen, spoken) {
 			seen = append(seen, spoken)
 		}
+	}
+	if len(seen) == 0 {
+		return check{Name: "protocol", Status: checkWarn, Detail: "no broker tells which APIs it speaks", Why: "the brokers' advertised addresses do not answer"}
 	}
 	if len(seen) > 1 {
 		return check{Name: "protocol", Status: checkWarn, Detail: "brokers differ: " + strings.Join(seen, "; "), Why: "an upgrade is not finished", Fix: "bring all brokers to one version"}

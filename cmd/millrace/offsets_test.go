@@ -120,7 +120,7 @@ func FuzzParseOffsets(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string, logStart, logEnd int64) {
 		if logStart < 0 || logEnd < logStart {
-			t.Skip()
+			return
 		}
 		r, err := parseOffsets(text, testNow)
 		if err != nil {

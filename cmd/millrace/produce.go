@@ -95,7 +95,7 @@ func (s *session) produce(cmd *cobra.Command, o *produceOptions, topic string) e
 	if _, err := s.resolve(); err != nil {
 		return err
 	}
-	client, err := s.connect(cmd.Context(), opts...)
+	client, err := s.connect(cmd.Context(), append(opts, kgo.WithHooks(newOutageNotes(cmd)))...)
 	if err != nil {
 		return err
 	}

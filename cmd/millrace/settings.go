@@ -152,14 +152,14 @@ func mergeSettings(layers ...layer) (*settings, error) {
 	}
 	for _, l := range layers {
 		for key, value := range l.values {
-			if err := checkSetting(key, value); err != nil {
-				source := l.source + ":"
-				if l.source == flagSource {
-					source = "--" + key + ":"
-				}
-				return nil, usagef("%s %v", source, trimKey(l.source, key, err))
+			source := l.source
+			if source == flagSource {
+				source = "--" + key
 			}
-			s.set(key, value, l.source)
+			if err := checkSetting(key, value); err != nil {
+				return nil, usagef("%s: %s", source, trimKey(l.source, key, err))
+			}
+			s.set(key, value, source)
 		}
 	}
 	return s, nil
