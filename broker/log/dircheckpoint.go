@@ -87,21 +87,15 @@ func (l *Log) startInto(logStarts, highWatermarks map[string]int64) {
 	if highWatermark := l.highWatermark.Load(); highWatermark > 0 {
 		highWatermarks[name] = highWatermark
 	}
-	if start := l.logStart.Load(); start > 0 && l.hasDirectory() {
+	if start := l.logStart.Load(); start > 0 && l.onDisk.Load() {
 		logStarts[name] = start
 	}
-}
-
-func (l *Log) hasDirectory() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.onDisk
 }
 
 // recoveryPointInto adds the log's recovery point, once its sidecars are on disk. When they cannot be written it stays
 // where it is.
 func (l *Log) recoveryPointInto(recoveryPoints map[string]int64) {
-	if !l.hasDirectory() {
+	if !l.onDisk.Load() {
 		return
 	}
 	name := l.tp.String()
@@ -143,6 +137,11 @@ func (d *Dir) lowerRecoveryPoint(name string, offset int64) error {
 func (d *Dir) forgetOldCheckpoints(name string) error {
 	d.checkpointMu.Lock()
 	defer d.checkpointMu.Unlock()
+	return d.forgetLocked(name)
+}
+
+// forgetLocked is forgetOldCheckpoints for who holds checkpointMu.
+func (d *Dir) forgetLocked(name string) error {
 	files := [...]*offsetFile{&d.recoveryPoints, &d.logStarts, &d.highWatermarks, &d.cleaned}
 	for _, f := range files {
 		if _, known := f.offsets[name]; !known {

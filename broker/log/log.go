@@ -35,16 +35,17 @@ type Log struct {
 	firstUnstable atomic.Int64 // producer.None: no transaction in the way
 	newNames      atomic.Uint32
 	flushQueued   atomic.Bool // the flusher has it in its queue
-	ready         atomic.Bool // Open has returned it
-	warm          atomic.Bool // what a clean stop left has been loaded
-	failure       atomic.Pointer[logFailure]
-	lastFlush     atomic.Int64 // millis: of the last flush, for flush.ms
+	// onDisk says that the directory exists. It is set under mu, and read without it by a checkpoint: see makeDirectory.
+	onDisk    atomic.Bool
+	ready     atomic.Bool // Open has returned it
+	warm      atomic.Bool // what a clean stop left has been loaded
+	failure   atomic.Pointer[logFailure]
+	lastFlush atomic.Int64 // millis: of the last flush, for flush.ms
 
 	flushMu     sync.Mutex // comes after mu; guards the moves of flushed
 	truncations uint32     // guarded by flushMu
 
 	mu         sync.Mutex
-	onDisk     bool            // guarded by mu: the directory exists
 	closed     bool            // guarded by mu
 	producers  *producer.Table // guarded by mu; nil: no producer was ever seen
 	snapshots  []int64         // guarded by mu: offsets of the snapshot files, rising
@@ -296,5 +297,5 @@ func (l *Log) close() (onDisk bool) {
 		s.Close()
 	}
 	l.failure.CompareAndSwap(nil, &logFailure{ErrClosed})
-	return l.onDisk
+	return l.onDisk.Load()
 }

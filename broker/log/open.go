@@ -94,7 +94,7 @@ func (l *Log) removeFile(name string) error {
 func (l *Log) load(adopt bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.onDisk = true
+	l.onDisk.Store(true)
 	if adopt {
 		if err := segment.WriteFile(l.dir.fs, l.path+"/"+partitionFile, encodePartitionMetadata(l.tp.TopicID), false); err != nil {
 			return err

@@ -68,7 +68,7 @@ func (l *Log) roll(active *segment.Segment, cfg *Config) error {
 
 // addSegment begins a segment, and with the first one the directory.
 func (l *Log) addSegment(baseOffset int64, cfg *Config) error {
-	if err := l.makeDirectory(); err != nil {
+	if err := l.makeDirectory(l.dir.forgetOldCheckpoints); err != nil {
 		return l.refused(nil, err)
 	}
 	s := segment.New(l.dir.files, l.dir.indexes, l.path, baseOffset)
@@ -83,11 +83,13 @@ func (l *Log) addSegment(baseOffset int64, cfg *Config) error {
 
 func (l *Log) setSegments(segments []*segment.Segment) { l.segments.Store(&segments) }
 
-func (l *Log) makeDirectory() error {
-	if l.onDisk {
+// makeDirectory is the one place that takes checkpointMu (in forget) while it holds mu, against the order of the two: a
+// checkpoint therefore takes no log's mu before the log is onDisk.
+func (l *Log) makeDirectory(forget func(name string) error) error {
+	if l.onDisk.Load() {
 		return nil
 	}
-	if err := l.dir.forgetOldCheckpoints(l.tp.String()); err != nil {
+	if err := forget(l.tp.String()); err != nil {
 		return err
 	}
 	if err := l.dir.fs.MkdirAll(l.path, 0o755); err != nil {
@@ -97,7 +99,7 @@ func (l *Log) makeDirectory() error {
 		return err
 	}
 	l.newNames.Or(newDirName | newFileName)
-	l.onDisk = true
+	l.onDisk.Store(true)
 	return nil
 }
 

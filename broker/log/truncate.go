@@ -25,7 +25,7 @@ func (l *Log) TruncateTo(offset int64) error {
 		return nil
 	}
 	segments := *l.segments.Load()
-	if offset <= segments[0].BaseOffset() {
+	if len(segments) == 0 || offset <= segments[0].BaseOffset() {
 		return l.restart(offset)
 	}
 	if err := l.dir.lowerRecoveryPoint(l.tp.String(), offset); err != nil {
@@ -157,8 +157,11 @@ func (l *Log) restart(offset int64) error {
 		}
 	}
 	l.snapshots, l.bytesSinceSnapshot = nil, 0
-	if offset == 0 && !l.onDisk {
+	if offset == 0 && !l.onDisk.Load() {
 		return nil
+	}
+	if err := l.makeDirectory(l.dir.forgetLocked); err != nil {
+		return l.refused(nil, err)
 	}
 	return l.addSegment(offset, l.config.Load())
 }

@@ -138,7 +138,9 @@ func (s *Segment) TruncateTo(offset int64, indexIntervalBytes int64) error {
 	if s.syncedSize.Load() > position {
 		s.syncedSize.Store(position)
 	}
-	s.file.dirty.Store(true)
+	if _, err := s.Sync(); err != nil { // or a crash brings back what was cut
+		return err
+	}
 	return s.removeIndexFiles()
 }
 
