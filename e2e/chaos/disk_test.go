@@ -3,12 +3,17 @@
 package chaos
 
 import (
+	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // disk is an ext4 file system in a file, so that a test can fill it or cut its power.
@@ -77,9 +82,46 @@ func (d *disk) mount() {
 func (d *disk) dir(name string) string { return filepath.Join(d.path, name) }
 
 // powerLoss ends all I/O at once: what was not flushed never reaches the image, and every later call gets EIO.
-func (d *disk) powerLoss() {
+//
+// The process that uses the disk is stopped over the moment itself. An fdatasync that is under way when ext4 or xfs shut
+// down can return success for bytes that never get to the image (seen in 1 of 8 losses with a program that does nothing
+// but write and sync), which is the fault's fault: a machine without power does not return from a system call.
+func (d *disk) powerLoss(pid int) {
 	d.t.Helper()
+	d.stopProcess(pid)
 	d.run("xfs_io", "-x", "-c", "shutdown", d.path)
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+}
+
+// stopProcess returns once every thread has stopped: one that is in a system call finishes it first.
+func (d *disk) stopProcess(pid int) {
+	d.t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		d.t.Fatalf("stop the broker: %v", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); !allStopped(pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			d.t.Fatal("the broker's threads do not stop")
+		}
+	}
+}
+
+func allStopped(pid int) bool {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(stats) == 0 {
+		return true // it is gone
+	}
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended
+		}
+		// "pid (name) state ...", and the name may hold anything but ends with the last parenthesis.
+		if _, state, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')'):]), " "); !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 // repair mounts the disk again; nobody may have a file open on it.

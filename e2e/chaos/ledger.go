@@ -3,6 +3,7 @@ package chaos
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -40,11 +41,11 @@ type place struct {
 type Ledger struct {
 	mu    sync.Mutex
 	sent  map[Value]bool
-	acked map[Value]place
+	acked Promises
 }
 
 // NewLedger returns an empty ledger.
-func NewLedger() *Ledger { return &Ledger{sent: map[Value]bool{}, acked: map[Value]place{}} }
+func NewLedger() *Ledger { return &Ledger{sent: map[Value]bool{}, acked: Promises{}} }
 
 // Sent notes that a record is on its way: from here on it may be in the log, acknowledged or not.
 func (l *Ledger) Sent(v Value) {
@@ -67,6 +68,16 @@ func (l *Ledger) Counts() (sent, acknowledged int) {
 	return len(l.sent), len(l.acked)
 }
 
+// Promises are records and the places at which the broker said they are.
+type Promises map[Value]place
+
+// Promises returns what has been acknowledged so far.
+func (l *Ledger) Promises() Promises {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.acked)
+}
+
 // Anomaly is one broken promise.
 type Anomaly struct {
 	Name string // lost, duplicate, inconsistent-offset, moved, out-of-order or phantom
@@ -82,7 +93,10 @@ func (a Anomaly) String() string { return a.Name + ": " + a.What }
 //   - moved: read at another place than acknowledged
 //   - out-of-order: a producer's records of one partition are not in the order in which it sent them
 //   - phantom: read and never sent
-func (l *Ledger) Check(reads []Read) []Anomaly {
+func (l *Ledger) Check(reads []Read) []Anomaly { return l.CheckPromises(l.Promises(), reads) }
+
+// CheckPromises is Check while producers go on: what was acknowledged after promised was taken need not be read yet.
+func (l *Ledger) CheckPromises(promised Promises, reads []Read) []Anomaly {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var found []Anomaly
@@ -109,12 +123,12 @@ func (l *Ledger) Check(reads []Read) []Anomaly {
 		}
 		where[r.Value] = p
 	}
-	for v, promised := range l.acked {
+	for v, want := range promised {
 		switch got, read := where[v]; {
 		case !read:
-			add("lost", "%v, acknowledged at partition %d offset %d", v, promised.partition, promised.offset)
-		case got != promised:
-			add("moved", "%v, acknowledged at partition %d offset %d, read at partition %d offset %d", v, promised.partition, promised.offset, got.partition, got.offset)
+			add("lost", "%v, acknowledged at partition %d offset %d", v, want.partition, want.offset)
+		case got != want:
+			add("moved", "%v, acknowledged at partition %d offset %d, read at partition %d offset %d", v, want.partition, want.offset, got.partition, got.offset)
 		}
 	}
 	checkOrder(at, add)

@@ -149,15 +149,17 @@ func awaitAcknowledged(t *testing.T, ledger *Ledger, more int, within time.Durat
 	}
 }
 
-// judge reads every partition of the topic chaos from its start to its end and checks it against the ledger. Anomalies
-// named in tolerated do not count.
-func judge(t *testing.T, address string, ledger *Ledger, tolerated ...string) {
+// judge reads every partition of the topic chaos from its start to its end and checks it against the ledger. It
+// returns all anomalies; those named in tolerated do not fail the test.
+func judge(t *testing.T, address string, ledger *Ledger, tolerated ...string) []Anomaly {
 	t.Helper()
 	reads, err := readAll(t, address, "chaos")
 	if err != nil {
 		t.Fatalf("read everything back: %v", err)
 	}
-	report(t, ledger.Check(reads), tolerated...)
+	anomalies := ledger.Check(reads)
+	report(t, anomalies, tolerated...)
+	return anomalies
 }
 
 func report(t *testing.T, anomalies []Anomaly, tolerated ...string) {

@@ -221,7 +221,7 @@ func (k *tools) groups(c *cell) error {
 		{`Empty\s+0`, groupCommand, []string{"--describe", "--group", c.group, "--state"}},
 		{regexp.QuoteMeta(c.topic) + `\s+0\s+5`, groupCommand, []string{"--reset-offsets", "--group", c.group, "--topic", c.topic, "--to-offset", "5", "--execute"}},
 		{regexp.QuoteMeta(c.topic) + `\s+0\s+5\s+20\s+15`, groupCommand, []string{"--describe", "--group", c.group}},
-		{`deletion .* was successful`, groupCommand, []string{"--delete", "--group", c.group}},
+		{`Deletion of requested consumer groups .* was successful`, groupCommand, []string{"--delete", "--group", c.group}},
 	})
 }
 

@@ -29,7 +29,10 @@ public class Driver {
     }
 
     public static void main(String[] args) {
-        for (int i = 1; i + 1 < args.length; i += 2) options.put(args[i].substring(2), args[i + 1]);
+        for (int i = 1; i < args.length; i++) {
+            String[] option = args[i].substring(2).split("=", 2);
+            options.put(option[0], option.length == 2 ? option[1] : args[++i]);
+        }
         topic = options.get("topic");
         group = options.get("group");
         count = Integer.parseInt(options.getOrDefault("count", "0"));
