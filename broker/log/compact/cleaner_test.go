@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -289,15 +290,14 @@ func TestAbortedRecordsGoAndMarkersFollow(t *testing.T) {
 func TestCompactionSurvivesACrashAtEveryOperation(t *testing.T) {
 	memory := vfs.NewMemory()
 	rng := rand.New(rand.NewPCG(7, 7))
-	watch := false
+	var watch atomic.Bool // the flusher asks, too
 	want := map[string]string{}
 	var check func(op vfs.Op)
 	crashes := 0
 	fs := vfs.NewFaulty(memory, func(op vfs.Op) error {
-		if watch && op.Kind.Writes() {
-			watch = false
+		if op.Kind.Writes() && watch.CompareAndSwap(true, false) {
 			check(op)
-			watch = true
+			watch.Store(true)
 		}
 		return nil
 	})
@@ -333,11 +333,11 @@ func TestCompactionSurvivesACrashAtEveryOperation(t *testing.T) {
 		if err := b.settle(); err != nil {
 			t.Fatal(err)
 		}
-		watch = true
+		watch.Store(true)
 		if _, err := b.cleaner.Clean(context.Background(), b.log); err != nil {
 			t.Fatal(err)
 		}
-		watch = false
+		watch.Store(false)
 	}
 	if crashes < 100 {
 		t.Fatalf("only %d crashes", crashes)
