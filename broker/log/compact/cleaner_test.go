@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,9 +24,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var topic = log.TopicPartition{TopicID: log.TopicID{1}, Topic: "__consumer_offsets", Partition: 7}
 
 // clock stands still unless a test moves it.
-type clock struct{ now time.Time }
+type clock struct {
+	mu  sync.Mutex // the flusher asks, too
+	now time.Time  // guarded by mu
+}
 
-func (c *clock) time() time.Time { return c.now }
+func (c *clock) time() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(by time.Duration) {
+	c.mu.Lock()
+	c.now = c.now.Add(by)
+	c.mu.Unlock()
+}
 
 type bench struct {
 	t       testing.TB
@@ -67,7 +81,7 @@ func open(t testing.TB, fs vfs.FS, c *clock, cfg *log.Config) (*bench, error) {
 
 func mustOpen(t testing.TB, fs vfs.FS, cfg *log.Config) *bench {
 	t.Helper()
-	b, err := open(t, fs, &clock{time.UnixMilli(1_000_000)}, cfg)
+	b, err := open(t, fs, &clock{now: time.UnixMilli(1_000_000)}, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +97,7 @@ func (b *bench) put(opts record.BuilderOptions, pairs ...string) error {
 		if pairs[i+1] != "" {
 			value = []byte(pairs[i+1])
 		}
-		builder.Append(b.clock.now.UnixMilli(), []byte(pairs[i]), value, nil)
+		builder.Append(b.clock.time().UnixMilli(), []byte(pairs[i]), value, nil)
 	}
 	built, err := builder.Build()
 	if err != nil {
@@ -213,7 +227,7 @@ func TestTombstonesStayUntilTheirHorizon(t *testing.T) {
 		if len(got) != want+1 {
 			t.Fatalf("step %d: %+v", step, got)
 		}
-		b.clock.now = b.clock.now.Add(600 * time.Millisecond)
+		b.clock.advance(600 * time.Millisecond)
 	}
 }
 
@@ -245,7 +259,7 @@ func TestAbortedRecordsGoAndMarkersFollow(t *testing.T) {
 	}
 	marker := func(kind record.MarkerType) {
 		t.Helper()
-		entries := []log.Entry{{Batch: record.EndTxnBatch(9, 0, b.clock.now.UnixMilli(), record.EndTxnMarker{Type: kind})}}
+		entries := []log.Entry{{Batch: record.EndTxnBatch(9, 0, b.clock.time().UnixMilli(), record.EndTxnMarker{Type: kind})}}
 		_, err := b.log.Append(entries, 0, log.OriginCoordinator)
 		must(err)
 		must(entries[0].Err)
@@ -278,7 +292,7 @@ func TestAbortedRecordsGoAndMarkersFollow(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	_, before := b.entries()
-	b.clock.now = b.clock.now.Add(time.Hour)
+	b.clock.advance(time.Hour)
 	must(b.put(record.BuilderOptions{}, "e", "1"))
 	_, err = b.clean()
 	must(err)
@@ -393,7 +407,7 @@ func TestDirtyRatioDecidesWhenALogIsCleaned(t *testing.T) {
 	overdue := *cfg
 	overdue.MaxCompactionLagMillis = 10
 	b.log.SetConfig(&overdue)
-	b.clock.now = b.clock.now.Add(time.Minute)
+	b.clock.advance(time.Minute)
 	b.cleaner.Round(context.Background())
 	if c, _ := b.log.Cleanable(); c.DirtyBytes != 0 {
 		t.Fatal("max.compaction.lag.ms did not make it clean")

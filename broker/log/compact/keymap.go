@@ -27,11 +27,6 @@ func newKeyMap(maxBytes int) *keyMap {
 	return &keyMap{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, slots: make([]slot, size)}
 }
 
-func (m *keyMap) reset() {
-	clear(m.slots)
-	m.used = 0
-}
-
 func (m *keyMap) find(key []byte) (*slot, [2]uint64) {
 	hash := [2]uint64{maphash.Bytes(m.seeds[0], key), maphash.Bytes(m.seeds[1], key)}
 	mask := uint64(len(m.slots) - 1)
