@@ -37,6 +37,7 @@ type Broker struct {
 	dirs                        []*log.Dir
 	replicas                    *replica.Manager
 	groups                      *group.Service
+	handlers                    *api.Services
 	kafka                       *server.Server
 	http                        *gateway.Server
 

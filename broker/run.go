@@ -170,11 +170,11 @@ const listenerName = "PLAINTEXT"
 
 func (b *Broker) serve() error {
 	settings := b.settings.Broker(b.metadata.Image())
-	services := b.services()
+	b.handlers = b.services()
 	var err error
 	b.kafka, err = server.New(server.Config{
 		Name: listenerName, Listener: b.kafkaListener,
-		NewSession:          api.New(services).NewSession,
+		NewSession:          api.New(b.handlers).NewSession,
 		RequestMaxBytes:     int(settings.Int32("socket.request.max.bytes")),
 		MaxConnections:      int(min(settings.Int64("max.connections"), int64(^uint32(0)>>1))),
 		MaxConnectionsPerIP: int(settings.Int32("max.connections.per.ip")),
@@ -232,6 +232,9 @@ func (b *Broker) Close() error {
 		errs = append(errs, b.kafka.Close(ctx))
 	} else if b.kafkaListener != nil {
 		errs = append(errs, b.kafkaListener.Close())
+	}
+	if b.handlers != nil {
+		b.handlers.Close()
 	}
 	if b.groups != nil {
 		b.groups.Close()
