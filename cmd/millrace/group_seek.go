@@ -149,8 +149,7 @@ func (o *seekOptions) targets(ctx context.Context, admin *kadm.Client, committed
 		if err != nil {
 			return nil, fmt.Errorf("fetch offsets of group %s: %w", o.toGroup, err)
 		}
-		offsets := others.KeepFunc
-		offsets(func(r kadm.OffsetResponse) bool { return r.At >= 0 && chosen(selection, r.Topic, r.Partition) })
+		others.KeepFunc(func(r kadm.OffsetResponse) bool { return r.At >= 0 && chosen(selection, r.Topic, r.Partition) })
 		return others.Offsets(), nil
 	}
 	topics, err := seekTopics(ctx, admin, committed, selection)
@@ -181,7 +180,7 @@ func seekTopics(ctx context.Context, admin *kadm.Client, committed kadm.OffsetRe
 
 func (o *seekOptions) pointTargets(ctx context.Context, admin *kadm.Client, committed kadm.OffsetResponses, topics map[string][]int32) (kadm.Offsets, error) {
 	r, err := parseOffsets(o.to, time.Now())
-	if err != nil || r.end.kind != offsetNone || strings.Contains(strings.TrimPrefix(o.to, "@"), "::") {
+	if err != nil || r.end.kind != offsetNone {
 		return nil, usagef("--to %s: want start, end, N, +N, -N or @TIME", o.to)
 	}
 	out := kadm.Offsets{}
