@@ -40,7 +40,9 @@ func New(services *Services) *API {
 	a := &API{services: services, metrics: newMetrics(services.Registerer, services.rows)}
 	a.fetches = newFetchSessions(services.MaxFetchSessions, services.Registerer)
 	for i := range services.rows {
-		a.rows[services.rows[i].Key] = &services.rows[i]
+		row := &services.rows[i]
+		row.guard = newGuard(row)
+		a.rows[row.Key] = row
 	}
 	return a
 }
@@ -129,6 +131,9 @@ func (s *session) handleDecoded(row *Row, req *server.Request, w *server.Writer)
 			return fmt.Errorf("%s request of %d bytes: %w", kmsg.NameForKey(req.Key), req.SizeBytes, err)
 		}
 		defer s.services.MemoryBudget.Release(estimate)
+	}
+	if !row.guard.admits(req.Version, req.Body) {
+		return fmt.Errorf("%s request version %d cannot be decoded: a count or a length in it is larger than what is left of it", kmsg.NameForKey(req.Key), req.Version)
 	}
 	decoded := row.newRequest()
 	decoded.SetVersion(req.Version)

@@ -79,6 +79,7 @@ type Row struct {
 	Waits         bool // the handler may wait for what other clients do
 
 	newRequest func() kmsg.Request
+	guard      *guard                                             // of bodies before they are decoded; set by New
 	handle     func(*Services, *Call, kmsg.Request) kmsg.Response // nil answer: the connection is closed
 }
 

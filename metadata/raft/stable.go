@@ -149,7 +149,7 @@ func (s *stateFileStore) writeSlot() error {
 	if _, err := s.file.WriteAt(sealed(body), int64(1+sequence%2)*stateSlotSize); err != nil {
 		return fmt.Errorf("write %s: %w", s.file.Name(), err)
 	}
-	if err := unix.Fdatasync(int(s.file.Fd())); err != nil {
+	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", s.file.Name(), err)
 	}
 	s.sequence = sequence
