@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -129,9 +130,10 @@ func member(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: member GROUP TOPIC")
 	}
 	joined := make(chan struct{})
+	var once sync.Once // a member that is kicked joins again
 	client, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv("BOOTSTRAP")), kgo.ClientID("worker"), kgo.InstanceID("worker-1"),
 		kgo.ConsumerGroup(args[0]), kgo.ConsumeTopics(args[1]), kgo.DisableAutoCommit(),
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { close(joined) }))
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { once.Do(func() { close(joined) }) }))
 	ts.Check(err)
 	ts.Defer(client.Close)
 	<-joined
