@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector makes pools forget at random, so allocations cannot be counted under it.
+
 package api
 
 import (
