@@ -51,21 +51,22 @@ func (p *Partition) open(create bool) (*log.Log, error) {
 		}
 		return nil, storageError(err)
 	}
-	p.log.Store(l)
 	p.becomeLeader(l)
+	p.log.Store(l) // last: who finds the log must find its high watermark too
 	return l, nil
 }
 
 // becomeLeader commits what the log holds: the only in-sync replica is this one.
 func (p *Partition) becomeLeader(l *log.Log) {
-	if p.Topic.Settings().AckFromMemory {
-		p.advance(l, l.LogEndOffset())
-		return
+	// What recovery found may have been acknowledged before: it is made durable now, so that the high watermark that
+	// clients first see is not below one that they have seen.
+	if !p.Topic.Settings().AckFromMemory && l.FlushedOffset() < l.LogEndOffset() {
+		if err := l.Flush(); err != nil {
+			p.takeOffline(storageError(err))
+			return
+		}
 	}
-	p.advance(l, l.FlushedOffset())
-	if l.FlushedOffset() < l.LogEndOffset() {
-		l.RequestFlush()
-	}
+	p.advance(l, l.LogEndOffset())
 }
 
 func (p *Partition) logName() log.TopicPartition {
