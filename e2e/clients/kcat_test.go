@@ -268,7 +268,10 @@ func shareLoad(begin func() (*lineReader, error), load func(stop *atomic.Bool) (
 	if total.err != nil {
 		return fmt.Errorf("produce under load: %w", total.err)
 	}
-	return within(fmt.Sprintf("all %d records are seen", total.n), func() bool { return distinct(readers) == total.n })
+	if err := within("all records are seen", func() bool { return distinct(readers) == total.n }); err != nil {
+		return fmt.Errorf("%w: %d of %d", err, distinct(readers), total.n)
+	}
+	return nil
 }
 
 func distinct(readers []*lineReader) int {

@@ -19,6 +19,9 @@ func main() {
 
 type client struct{ bootstrap string }
 
+// ReadsEmptyAsNull is a limit of kafka-go's reader.
+func (c *client) ReadsEmptyAsNull() bool { return true }
+
 // Produce uses a writer; kafka-go has no idempotent producer.
 func (c *client) Produce(ctx context.Context, how scenario.Sending, records []scenario.Record) error {
 	if how.Idempotent {

@@ -179,7 +179,10 @@ const features = {
     })
   },
   async records() {
-    await withAdmin(a => a.deleteTopicRecords({ topic: o.topic, partitions: [{ partition: 0, offset: String(o.count / 2) }] }))
+    await withAdmin(async a => {
+      await a.fetchTopicOffsets(o.topic) // deleteTopicRecords needs metadata that it does not fetch
+      await a.deleteTopicRecords({ topic: o.topic, partitions: [{ partition: 0, offset: String(o.count / 2) }] })
+    })
     expectValues(await read(o.count / 2), 'fill/', o.count / 2)
   },
 }
