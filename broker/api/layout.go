@@ -191,7 +191,7 @@ func (e *element) walk(body []byte) ([]byte, bool) {
 		if len(body) == 0 {
 			return nil, false
 		}
-		if int8(body[0]) < 0 {
+		if body[0] == 0xff { // -1 alone is null to kmsg: another reading here would look for tags elsewhere than it does
 			return body[1:], true
 		}
 		return walkBody(e.fields, body[1:])
