@@ -148,10 +148,11 @@ func (k *kcat) commits(c *cell) error {
 	return nil
 }
 
-// group runs members as processes that join and leave while another one produces.
+// group runs members as processes that join and leave while another one produces. A kcat that a signal stops commits the
+// record after the last one it printed (with any broker), so its members commit nothing here; "commits" is a cell of its own.
 func (k *kcat) group(c *cell) error {
 	begin := func() (*lineReader, error) {
-		return startReader(k.path, "-b", c.address, "-q", "-u", "-X", "auto.offset.reset=earliest", "-X", "session.timeout.ms=10000",
+		return startReader(k.path, "-b", c.address, "-q", "-u", "-X", "auto.offset.reset=earliest", "-X", "enable.auto.offset.store=false", "-X", "session.timeout.ms=10000",
 			"-X", "heartbeat.interval.ms=300", "-G", c.group, c.topic)
 	}
 	load := func(stop *atomic.Bool) (int, error) {
