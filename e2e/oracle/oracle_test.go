@@ -112,7 +112,7 @@ func hold(t *testing.T, target *Target, instances []Instance) []Transcript {
 		}
 	}
 	slowest := slices.SortedFunc(slices.Values(transcripts), func(a, b Transcript) int { return cmp.Compare(b.Took, a.Took) })
-	for _, s := range slowest[:min(12, len(slowest))] {
+	for _, s := range slowest[:min(5, len(slowest))] {
 		t.Logf("slow on %s: %v for %s: %s: %s v%d", target.Name, s.Took.Round(time.Millisecond), s.File, s.Title, s.About.Name(), s.Version)
 	}
 	return transcripts
