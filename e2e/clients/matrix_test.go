@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,7 @@ import (
 
 var (
 	serverName = flag.String("server", "millrace", "what the clients talk to: millrace, kafka, or the address of a running server")
-	tableFile  = flag.String("table", "", "write the table to this file, as Markdown")
+	tableFile  = flag.String("table", os.Getenv("MILLRACE_MATRIX"), "write the table to this file of the tree, as Markdown (default: MILLRACE_MATRIX)")
 )
 
 // A client is one row of the matrix.
@@ -107,9 +108,19 @@ func TestClients(t *testing.T) {
 	})
 	t.Logf("clients of %s:\n%s", *serverName, results.text())
 	if *tableFile != "" {
-		if err := os.WriteFile(*tableFile, []byte(results.text()), 0o644); err != nil {
-			t.Error(err)
-		}
+		writeTable(t, results.text())
+	}
+}
+
+// writeTable writes to a path that is absolute or starts at the root of the tree.
+func writeTable(t *testing.T, text string) {
+	path := *tableFile
+	if !filepath.IsAbs(path) {
+		path = filepath.Join("..", "..", path)
+	}
+	header := "# The matrix of clients\n\nWritten by `go tool task gen`; what the columns mean stands in README.md.\n\n"
+	if err := os.WriteFile(path, []byte(header+text), 0o644); err != nil {
+		t.Error(err)
 	}
 }
 
