@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,11 +86,14 @@ func buildMillrace(race bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "millrace-e2e-")
+	dir, err := binaryDir()
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "millrace")
+	if race {
+		path += "-race"
+	}
 	cmd := exec.Command("go", "build", "-o", path, "./cmd/millrace")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if race {
@@ -99,6 +104,24 @@ func buildMillrace(race bool) (string, error) {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	return path, nil
+}
+
+// binaryDir makes this test process's directory for binaries and removes those of processes that have ended: nothing
+// runs at the end of a test process that could remove its own.
+func binaryDir() (string, error) {
+	const prefix = "millrace-e2e-bin-"
+	old, err := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	if err != nil {
+		return "", err
+	}
+	for _, dir := range old {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), prefix))
+		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir) // another process may be removing it, too
+		}
+	}
+	dir := filepath.Join(os.TempDir(), prefix+strconv.Itoa(os.Getpid()))
+	return dir, os.MkdirAll(dir, 0o755)
 }
 
 // moduleRoot is the directory of the main module's go.mod, whatever the directory of the test.
