@@ -35,6 +35,7 @@ type Broker struct {
 	kafkaListener, httpListener net.Listener
 	metadata                    *metadata.Node
 	dirs                        []*log.Dir
+	leftOut                     []error // log directories that could not be opened, each with its path
 	replicas                    *replica.Manager
 	groups                      *group.Service
 	handlers                    *api.Services

@@ -3,8 +3,8 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/millrace-io/millrace/broker/gateway"
 	"github.com/millrace-io/millrace/broker/group"
@@ -32,12 +32,9 @@ func (b *Broker) leaderFault() error {
 }
 
 func (b *Broker) directoryFault() error {
-	var faults []error
+	faults := slices.Clone(b.leftOut)
 	for _, dir := range b.dirs {
 		faults = append(faults, dir.Err())
-	}
-	if missing := len(b.cfg.LogDirs()) - len(b.dirs); missing > 0 {
-		faults = append(faults, fmt.Errorf("%d log directories could not be opened at the start", missing))
 	}
 	return errors.Join(faults...)
 }

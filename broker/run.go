@@ -87,7 +87,6 @@ func (b *Broker) openMetadata(ctx context.Context) error {
 // another works; one that is locked, foreign or of a newer format is a mistake of the operator and ends the start.
 func (b *Broker) openDirectories() error {
 	broker := b.settings.Broker(image.Empty())
-	var failed []error
 	for _, path := range b.cfg.LogDirs() {
 		dir, err := log.OpenDir(log.DirConfig{
 			Path: path, FS: vfs.OS(), Clock: b.clock, Logger: b.logger, Registerer: b.registry,
@@ -103,12 +102,13 @@ func (b *Broker) openDirectories() error {
 		if !isDiskError(err) {
 			return err
 		}
-		failed = append(failed, err)
+		b.leftOut = append(b.leftOut, err)
+		b.registry.MustRegister(log.OfflineGauge(path, func() bool { return true }))
 	}
 	if len(b.dirs) == 0 {
-		return errors.Join(failed...)
+		return errors.Join(b.leftOut...)
 	}
-	for _, err := range failed {
+	for _, err := range b.leftOut {
 		b.logger.Error("log directory left out", "error", oneLine(err))
 	}
 	return nil
@@ -121,7 +121,7 @@ func (b *Broker) openReplicas() error {
 	broker := b.settings.Broker(image.Empty())
 	var err error
 	b.replicas, err = replica.New(replica.Config{
-		NodeID: b.cfg.NodeID, Dirs: b.dirs, Settings: b.settings, MissingDirs: len(b.dirs) < len(b.cfg.LogDirs()),
+		NodeID: b.cfg.NodeID, Dirs: b.dirs, Settings: b.settings, MissingDirs: len(b.leftOut) > 0,
 		RetentionCheckInterval: time.Duration(broker.Int64("log.retention.check.interval.ms")) * time.Millisecond,
 		Clock:                  b.clock, Logger: b.logger, Registerer: b.registry,
 	})

@@ -38,12 +38,7 @@ func newMetrics(d *Dir, registerer prometheus.Registerer) *metrics {
 	}
 	m.collectors = []prometheus.Collector{
 		m.flushDuration, m.flushedLogs, m.tornBytes,
-		gauge("millrace_log_dir_offline", "1 when the log directory is offline.", func() float64 {
-			if d.Err() != nil {
-				return 1
-			}
-			return 0
-		}),
+		OfflineGauge(d.path, func() bool { return d.Err() != nil }),
 		gauge("millrace_log_open_files", "Segment files that are open.", func() float64 { return float64(d.files.OpenCount()) }),
 		gauge("millrace_log_index_cache_bytes", "Memory of the indexes of sealed segments.", func() float64 { return float64(d.indexes.SizeBytes()) }),
 	}
@@ -51,6 +46,18 @@ func newMetrics(d *Dir, registerer prometheus.Registerer) *metrics {
 		registerer.MustRegister(c)
 	}
 	return m
+}
+
+// OfflineGauge tells whether a log directory is offline; the caller has it for one that it could not open.
+func OfflineGauge(path string, offline func() bool) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "millrace_log_dir_offline", Help: "1 when the log directory is offline.", ConstLabels: prometheus.Labels{"dir": path},
+	}, func() float64 {
+		if offline() {
+			return 1
+		}
+		return 0
+	})
 }
 
 func (m *metrics) unregister() {

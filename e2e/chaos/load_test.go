@@ -79,6 +79,9 @@ type load struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	clients []*kgo.Client
+
+	mu     sync.Mutex
+	failed map[string]int // guarded by mu: records that a producer gave up, by the error it was told
 }
 
 func startLoad(t *testing.T, address string, cfg loadConfig, ledger *Ledger) *load {
@@ -91,7 +94,7 @@ func startLoad(t *testing.T, address string, cfg loadConfig, ledger *Ledger) *lo
 	}
 	padding := " " + strings.Repeat("x", cfg.sizeBytes)
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{cancel: cancel}
+	l := &load{cancel: cancel, failed: map[string]int{}}
 	for id := range producers {
 		cl := newClient(t, address, kgo.DefaultProduceTopic(cfg.topic), kgo.ProducerBatchCompression(cfg.codec), kgo.ProducerLinger(0),
 			kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxBufferedRecords(inFlightRecords))
@@ -104,7 +107,11 @@ func startLoad(t *testing.T, address string, cfg loadConfig, ledger *Ledger) *lo
 				cl.Produce(context.Background(), record, func(r *kgo.Record, err error) {
 					if err == nil {
 						ledger.Acknowledged(v, r.Partition, r.Offset)
+						return
 					}
+					l.mu.Lock()
+					l.failed[err.Error()]++
+					l.mu.Unlock()
 				})
 				if n%50 == 0 {
 					time.Sleep(cfg.pause)
@@ -131,6 +138,11 @@ func (l *load) stop(t *testing.T) {
 			t.Errorf("producers could not finish after the last fault: %v", err)
 		}
 		cl.Close()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for reason, n := range l.failed {
+		t.Logf("producers gave up %d records: %s", n, reason)
 	}
 }
 

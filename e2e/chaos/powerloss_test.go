@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"regexp"
 	"testing"
@@ -39,6 +40,7 @@ func TestPowerLoss(t *testing.T) {
 			all := rounds(t, 4)
 			var slowest time.Duration
 			for round := range all {
+				createTopic(t, m.Address(), fmt.Sprintf("made-in-round-%d", round), 1, nil)
 				awaitAcknowledged(t, ledger, 200, 20*time.Second)
 				time.Sleep(rand.N(700 * time.Millisecond))
 				d.powerLoss(m.PID())
@@ -57,6 +59,7 @@ func TestPowerLoss(t *testing.T) {
 			}
 			awaitAcknowledged(t, ledger, 200, 20*time.Second)
 			load.stop(t)
+			mustHaveTopics(t, m.Address(), all)
 			anomalies := judge(t, m.Address(), ledger, tc.tolerated...)
 			if len(tc.tolerated) > 0 && len(anomalies) == 0 {
 				t.Error("nothing was lost with write caching: the fault does not take away what was not flushed")
@@ -76,4 +79,20 @@ func judgeSoFar(t *testing.T, m *harness.Millrace, ledger *Ledger, tolerated []s
 		t.Fatalf("read back under load: %v", err)
 	}
 	report(t, ledger.CheckPromises(promised, reads), tolerated...)
+}
+
+// mustHaveTopics asks for the topics whose creation was acknowledged, one in each round.
+func mustHaveTopics(t *testing.T, address string, rounds int) {
+	t.Helper()
+	cl := newClient(t, address)
+	defer cl.Close()
+	topics, err := kadm.NewClient(cl).ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range rounds {
+		if name := fmt.Sprintf("made-in-round-%d", round); !topics.Has(name) {
+			t.Errorf("topic %s was created and is gone", name)
+		}
+	}
 }

@@ -1,0 +1,178 @@
+//go:build e2e
+
+package chaos
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace-io/millrace/e2e/harness"
+)
+
+// One of two disks goes away under load. Its partitions answer KAFKA_STORAGE_ERROR, those of the other disk are served
+// without a gap, health and metrics tell why, new topics land on the disk that works, and a restart with the disk
+// repaired brings everything back.
+func TestOneOfTwoDisksFails(t *testing.T) {
+	const partitionCount = 8
+	good, bad := newDisk(t, 256), newDisk(t, 256)
+	m := harness.StartMillrace(t, harness.MillraceConfig{
+		Settings: map[string]string{"data.log_directories": good.dir("logs") + "," + bad.dir("logs")}, Allowed: diskFaults(),
+	})
+	createTopic(t, m.Address(), "chaos", partitionCount, nil)
+	ledger := NewLedger()
+	load := startLoad(t, m.Address(), loadConfig{topic: "chaos", partitions: partitionCount, sizeBytes: 100}, ledger)
+	awaitAcknowledged(t, ledger, 2000, 20*time.Second)
+	onGood, onBad := partitionsOn(t, good, "chaos"), partitionsOn(t, bad, "chaos")
+	if len(onGood)+len(onBad) != partitionCount || len(onGood) == 0 || len(onBad) == 0 {
+		t.Fatalf("partitions %v are on one disk and %v on the other, want all %d on both together", onGood, onBad, partitionCount)
+	}
+	if status, body := health(t, m); status != http.StatusOK {
+		t.Errorf("with both disks the node is not ready: %d %s", status, body)
+	}
+
+	promised := ledger.Promises()
+	bad.powerLoss(m.PID())
+	p := newProbe(t, m.Address(), "chaos", ledger, probing)
+	for _, partition := range onBad {
+		if err := awaitError(p, partition); !errors.Is(err, kerr.KafkaStorageError) {
+			t.Errorf("partition %d on the lost disk answers %v, want KAFKA_STORAGE_ERROR", partition, err)
+		}
+	}
+	for range 50 {
+		for _, partition := range onGood {
+			began := time.Now()
+			if err := p.produce(partition, 100); err != nil {
+				t.Errorf("partition %d on the good disk answers %v", partition, err)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("partition %d on the good disk took %v", partition, took)
+			}
+		}
+	}
+	mustTellOfLostDisk(t, m, bad)
+	createTopic(t, m.Address(), "made-after", 4, nil)
+	after := newProbe(t, m.Address(), "made-after", nil, 0)
+	for partition := range int32(4) {
+		if err := after.produce(partition, 10); err != nil {
+			t.Errorf("a new topic's partition %d answers %v", partition, err)
+		}
+	}
+	if got := partitionsOn(t, good, "made-after"); len(got) != 4 {
+		t.Errorf("of the new topic only partitions %v are on the good disk", got)
+	}
+
+	m.Kill()
+	bad.repair()
+	m.Restart()
+	for partition := range int32(partitionCount) {
+		if err := newProbe(t, m.Address(), "chaos", ledger, probing+1+int(partition)).produce(partition, 10); err != nil {
+			t.Errorf("with the disk repaired partition %d answers %v", partition, err)
+		}
+	}
+	if status, body := health(t, m); status != http.StatusOK {
+		t.Errorf("with the disk repaired the node is not ready: %d %s", status, body)
+	}
+	awaitAcknowledged(t, ledger, 2000, 20*time.Second)
+	load.stop(t)
+	reads, err := readAll(t, m.Address(), "chaos")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, ledger.CheckPromises(promised, reads))
+	report(t, ledger.Check(reads))
+}
+
+// A node whose one disk cannot be mounted starts with the other, and says so.
+func TestStartsWithoutALostDisk(t *testing.T) {
+	good, bad := newDisk(t, 128), newDisk(t, 128)
+	m := harness.StartMillrace(t, harness.MillraceConfig{
+		Settings: map[string]string{"data.log_directories": good.dir("logs") + "," + bad.dir("logs")}, Allowed: diskFaults(),
+	})
+	createTopic(t, m.Address(), "chaos", 4, nil)
+	ledger := NewLedger()
+	p := newProbe(t, m.Address(), "chaos", ledger, probing)
+	for partition := range int32(4) {
+		if err := p.produce(partition, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onBad := partitionsOn(t, bad, "chaos")
+	if len(onBad) == 0 || len(onBad) == 4 {
+		t.Fatalf("partitions %v of 4 are on the one disk, want some on each", onBad)
+	}
+	m.Kill()
+	bad.powerLoss(0)
+	m.Restart()
+	mustTellOfLostDisk(t, m, bad)
+	p = newProbe(t, m.Address(), "chaos", ledger, probing+1)
+	for partition := range int32(4) {
+		err := p.produce(partition, 10)
+		if lost := slices.Contains(onBad, partition); lost != errors.Is(err, kerr.KafkaStorageError) || !lost && err != nil {
+			t.Errorf("partition %d (on the lost disk: %v) answers %v", partition, lost, err)
+		}
+	}
+	m.Kill()
+	bad.repair()
+	m.Restart()
+	judge(t, m.Address(), ledger)
+}
+
+// partitionsOn lists the partitions of a topic that have a directory on the disk.
+func partitionsOn(t *testing.T, d *disk, topic string) (found []int32) {
+	t.Helper()
+	names, err := filepath.Glob(d.dir("logs/" + topic + "-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		_, number, _ := strings.Cut(filepath.Base(name), topic+"-")
+		var partition int32
+		for _, digit := range number {
+			partition = partition*10 + digit - '0'
+		}
+		found = append(found, partition)
+	}
+	return found
+}
+
+// awaitError sends until a partition refuses; it returns the last answer.
+func awaitError(p *probe, partition int32) (err error) {
+	for deadline := time.Now().Add(5 * time.Second); err == nil && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		err = p.produce(partition, 10)
+	}
+	return err
+}
+
+func health(t *testing.T, m *harness.Millrace) (status int, body string) {
+	t.Helper()
+	response, err := http.Get("http://" + m.HTTPAddress() + "/healthz/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func mustTellOfLostDisk(t *testing.T, m *harness.Millrace, lost *disk) {
+	t.Helper()
+	status, body := health(t, m)
+	if status != http.StatusServiceUnavailable || !strings.Contains(body, lost.dir("logs")) {
+		t.Errorf("with a disk lost /healthz/ready answers %d %s, want 503 and the directory", status, body)
+	}
+	metrics := m.Metrics()
+	if want := `millrace_log_dir_offline{dir="` + lost.dir("logs") + `"} 1`; !strings.Contains(metrics, want) {
+		t.Errorf("metrics lack %s", want)
+	}
+}
