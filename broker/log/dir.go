@@ -105,16 +105,16 @@ func (d *Dir) load() (err error) {
 	if d.id, err = openMeta(&d.cfg); err != nil {
 		return err
 	}
-	if d.recoveryPoints, err = readOffsetFile(d.fs, d.path+"/"+recoveryPointFile); err != nil {
+	if d.recoveryPoints, err = d.readCheckpoint(recoveryPointFile); err != nil {
 		return err
 	}
-	if d.logStarts, err = readOffsetFile(d.fs, d.path+"/"+logStartFile); err != nil {
+	if d.logStarts, err = d.readCheckpoint(logStartFile); err != nil {
 		return err
 	}
-	if d.highWatermarks, err = readOffsetFile(d.fs, d.path+"/"+highWatermarkFile); err != nil {
+	if d.highWatermarks, err = d.readCheckpoint(highWatermarkFile); err != nil {
 		return err
 	}
-	if d.cleaned, err = readOffsetFile(d.fs, d.path+"/"+cleanerFile); err != nil {
+	if d.cleaned, err = d.readCheckpoint(cleanerFile); err != nil {
 		return err
 	}
 	if err := d.scan(); err != nil {
@@ -128,6 +128,17 @@ func (d *Dir) load() (err error) {
 		}
 	}
 	return d.fs.SyncDir(d.path)
+}
+
+// readCheckpoint reads one of the checkpoint files. One that is nonsense counts as missing, as in Kafka: then everything is
+// checked anew after an unclean stop, and records below a log start offset inside a segment are there again.
+func (d *Dir) readCheckpoint(name string) (offsetFile, error) {
+	f, err := readOffsetFile(d.fs, d.path+"/"+name)
+	if errors.Is(err, ErrCorruptCheckpoint) {
+		d.logger.Warn("checkpoint file is unreadable and made anew", "error", err)
+		return offsetFile{name: f.name, offsets: map[string]int64{}}, nil
+	}
+	return f, err
 }
 
 // scan finds partitions, and removes what was being removed when the last process ended.

@@ -5,7 +5,6 @@ package chaos
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,35 +20,42 @@ type disk struct {
 	t     testing.TB
 	image string
 	path  string // where it is mounted
+	below string // where the tmpfs of a thin disk is mounted
 }
 
-// newDisk makes and mounts a file system. It is gone at the end of the test, and also when the test process dies: a
-// small shell waits on a pipe whose other end is held here.
+// newDisk makes and mounts a file system.
 func newDisk(t testing.TB, sizeMiB int) *disk {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("faults of disks need root: a file system is mounted")
-	}
 	dir := t.TempDir()
 	d := &disk{t: t, image: filepath.Join(dir, "image"), path: filepath.Join(dir, "mounted")}
-	d.makeImage(sizeMiB)
 	if err := os.Mkdir(d.path, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	undertaker := exec.Command("sh", "-c", `cat >/dev/null; umount -l "$1" 2>/dev/null`, "sh", d.path)
+	d.makeImage(sizeMiB)
+	d.mountUntilEnd(d.path, "-o", "loop", d.image)
+	return d
+}
+
+// mountUntilEnd mounts something at path. It is gone at the end of the test, and also when the test process dies: a
+// small shell waits on a pipe whose other end is held here.
+func (d *disk) mountUntilEnd(path string, mountArgs ...string) {
+	d.t.Helper()
+	if os.Geteuid() != 0 {
+		d.t.Fatal("faults of disks need root: a file system is mounted")
+	}
+	undertaker := exec.Command("sh", "-c", `cat >/dev/null; umount -l "$1" 2>/dev/null`, "sh", path)
 	hold, err := undertaker.StdinPipe()
+	if err == nil {
+		err = undertaker.Start()
+	}
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
-	if err := undertaker.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
+	d.t.Cleanup(func() {
 		hold.Close()
 		_ = undertaker.Wait() // umount fails when the test has unmounted it itself
 	})
-	d.mount()
-	return d
+	d.run("mount", append(mountArgs, path)...)
 }
 
 func (d *disk) makeImage(sizeMiB int) {
@@ -70,12 +76,6 @@ func (d *disk) run(program string, args ...string) {
 	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
 		d.t.Fatalf("%s %v: %v\n%s", program, args, err, out)
 	}
-}
-
-// mount uses a loop device that the kernel frees at the unmount.
-func (d *disk) mount() {
-	d.t.Helper()
-	d.run("mount", "-o", "loop", d.image, d.path)
 }
 
 // dir returns a path on the disk.
@@ -130,7 +130,7 @@ func allStopped(pid int) bool {
 func (d *disk) repair() {
 	d.t.Helper()
 	d.run("umount", d.path)
-	d.mount()
+	d.run("mount", "-o", "loop", d.image, d.path) // the kernel frees the loop device at the unmount
 }
 
 // fill takes room away under a name.
@@ -144,39 +144,5 @@ func (d *disk) free(name string) {
 	d.t.Helper()
 	if err := os.Remove(d.dir(name)); err != nil {
 		d.t.Fatal(err)
-	}
-}
-
-// flipByte changes one byte of a file in place.
-func flipByte(t testing.TB, name string, position int64) {
-	t.Helper()
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var b [1]byte
-	if _, err := f.ReadAt(b[:], position); err != nil {
-		t.Fatal(err)
-	}
-	b[0] ^= 0x40
-	if _, err := f.WriteAt(b[:], position); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// appendGarbage writes bytes behind the end of a file.
-func appendGarbage(t testing.TB, name string, garbage []byte) {
-	t.Helper()
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.Seek(0, io.SeekEnd); err == nil {
-		_, err = f.Write(garbage)
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 }
