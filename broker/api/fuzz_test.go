@@ -25,11 +25,12 @@ func FuzzEveryRow(f *testing.F) {
 	s := testServices(f, map[string]string{"auto.create.topics.enable": "false"})
 	New(s) // fills in defaults
 	rows := map[int16]Row{}
+	guards := map[int16]*guard{}
 	for _, row := range Table() {
 		if row.handle == nil {
 			continue // walked in place, with fuzz targets of its own
 		}
-		rows[row.Key] = row
+		rows[row.Key], guards[row.Key] = row, newGuard(&row)
 		for _, filled := range []bool{false, true} {
 			request := kmsg.RequestForKey(row.Key)
 			kmsgDefault(request)
@@ -49,6 +50,9 @@ func FuzzEveryRow(f *testing.F) {
 		row, known := rows[key]
 		if !known || version < row.MinVersion || version > row.MaxVersion {
 			return
+		}
+		if !guards[key].admits(version, body) {
+			return // as a session does
 		}
 		request := row.newRequest()
 		request.SetVersion(version)

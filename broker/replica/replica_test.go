@@ -74,6 +74,33 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	}
 }
 
+// After a crash the directory knows of nothing flushed since its last checkpoint. What was committed must be committed for
+// the first one who looks, however long the flush takes that makes it so.
+func TestHighWatermarkDoesNotFallInACrash(t *testing.T) {
+	disk := vfs.NewMemory()
+	c := newCluster(t, disk)
+	c.create("orders", 1, nil)
+	for i := range 5 {
+		c.append(c.partition("orders", 0), fmt.Sprint(i))
+	}
+	crashed := disk.CrashClone(rand.New(rand.NewPCG(1, 2)))
+	c.stop()
+	c.fs[0] = vfs.NewFaulty(crashed, func(op vfs.Op) error {
+		if op.Kind == vfs.OpSync || op.Kind == vfs.OpSyncFS {
+			time.Sleep(50 * time.Millisecond)
+		}
+		return nil
+	})
+	c.start()
+	p := c.partition("orders", 0)
+	if _, err := p.OpenLog(); err != nil {
+		t.Fatal(err)
+	}
+	if p.HighWatermark() != 5 || p.LogEndOffset() != 5 {
+		t.Errorf("high watermark %d, end %d, want the 5 committed records", p.HighWatermark(), p.LogEndOffset())
+	}
+}
+
 // A partition that nobody wrote to has no log, and can be asked everything all the same.
 func TestPartitionNeverWrittenTo(t *testing.T) {
 	c := newCluster(t)
