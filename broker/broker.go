@@ -56,6 +56,7 @@ func New(cfg Config, logger *slog.Logger) (*Broker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg.Static = cfg.staticSettings()
 	if err := config.CheckStatic(cfg.Static); err != nil {
 		return nil, err
 	}

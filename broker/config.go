@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -47,6 +50,23 @@ func (c *Config) LogDirs() []string {
 
 // MetadataDirectory returns where the node keeps its copy of the metadata log.
 func (c *Config) MetadataDirectory() string { return filepath.Join(c.Directory, "metadata") }
+
+// staticSettings returns the broker settings by Kafka's names with those that the node's own settings stand for, so that
+// DescribeConfigs shows what is true.
+func (c *Config) staticSettings() map[string]string {
+	static := map[string]string{}
+	maps.Copy(static, c.Static)
+	static["node.id"] = strconv.Itoa(int(c.NodeID))
+	static["listeners"] = listenerName + "://" + c.KafkaAddress
+	static["log.dirs"] = strings.Join(c.LogDirs(), ",")
+	if c.KafkaAdvertised != "" {
+		static["advertised.listeners"] = listenerName + "://" + c.KafkaAdvertised
+	}
+	if c.Rack != "" {
+		static["broker.rack"] = c.Rack
+	}
+	return static
+}
 
 // Validate reports every fault of the configuration at once.
 func (c *Config) Validate() error {
