@@ -42,13 +42,14 @@ type Broker struct {
 	kafka                       *server.Server
 	http                        *gateway.Server
 
-	memory     *server.Budget // what large requests may take together
+	frames     *server.Budget // what large requests may take together while they are read
+	decoded    *server.Budget // and once they are decoded: apart, because who waits for this holds some of the other
 	background sync.WaitGroup // joined by Close
 	closing    chan struct{}  // closed when Close begins
 	fatal      chan error     // capacity 1: why the process must end
 }
 
-// requestMemoryBytes bounds what the requests of all connections may take while they are read and decoded.
+// requestMemoryBytes bounds what the requests of all connections may take while they are read, and again once they are decoded.
 const requestMemoryBytes = 512 << 20
 
 // New checks the configuration. Nothing is touched before Start.
@@ -65,8 +66,8 @@ func New(cfg Config, logger *slog.Logger) (*Broker, error) {
 	return &Broker{
 		cfg: cfg, logger: logger, clock: time.Now, registry: registry,
 		settings: config.NewResolver(cfg.NodeID, cfg.Static),
-		memory:   server.NewBudget(requestMemoryBytes),
-		closing:  make(chan struct{}), fatal: make(chan error, 1),
+		frames:   server.NewBudget(requestMemoryBytes), decoded: server.NewBudget(requestMemoryBytes),
+		closing: make(chan struct{}), fatal: make(chan error, 1),
 	}, nil
 }
 
@@ -85,7 +86,7 @@ func (b *Broker) services() *api.Services {
 	}
 	return &api.Services{
 		NodeID: b.cfg.NodeID, Metadata: b.metadata, Replicas: b.replicas, Groups: b.groups, Settings: b.settings,
-		Clock: b.clock, Logger: b.logger, Registerer: b.registry, MemoryBudget: b.memory, LogLevel: b.cfg.LogLevel,
+		Clock: b.clock, Logger: b.logger, Registerer: b.registry, MemoryBudget: b.decoded, LogLevel: b.cfg.LogLevel,
 		MaxFetchSessions: int(settings.Int32("max.incremental.fetch.session.cache.slots")),
 		MaxFetchBytes:    int(settings.Int32("fetch.max.bytes")),
 		Advertised:       advertised,

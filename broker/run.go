@@ -179,7 +179,7 @@ func (b *Broker) serve() error {
 		MaxConnections:      int(min(settings.Int64("max.connections"), int64(^uint32(0)>>1))),
 		MaxConnectionsPerIP: int(settings.Int32("max.connections.per.ip")),
 		MaxIdle:             time.Duration(settings.Int64("connections.max.idle.ms")) * time.Millisecond,
-		MemoryBudget:        b.memory,
+		MemoryBudget:        b.frames,
 		Clock:               b.clock, Logger: b.logger, Registerer: b.registry,
 	})
 	if err != nil {

@@ -10,7 +10,12 @@ type cursor struct {
 	p        []byte
 	flexible bool
 	bad      bool
+	elements int // of all arrays so far
 }
+
+// maxElements is how many topics and partitions a Produce or Fetch may name together. Kept in memory, each takes up to a
+// hundred times its bytes in the frame.
+const maxElements = 1 << 18
 
 func (c *cursor) take(n int) []byte {
 	if n < 0 || n > len(c.p) {
@@ -96,13 +101,14 @@ func (c *cursor) sized(n int) []byte {
 }
 
 // array reads the length of an array; null counts as empty. An element takes at least one byte, so a length beyond the
-// frame is refused before anything is done with it.
+// frame is refused before anything is done with it, as is one with which the request names too much.
 func (c *cursor) array() int {
 	n := c.size(true)
-	if n > len(c.p) || n < -1 {
+	if n < -1 || n > len(c.p) || c.elements+n > maxElements {
 		c.bad, c.p = true, nil
 		return 0
 	}
+	c.elements += max(n, 0)
 	return max(n, 0)
 }
 

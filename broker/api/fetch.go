@@ -26,6 +26,9 @@ type fetchState struct {
 	watches []replica.Watch
 }
 
+// fetchedElementBytes is what a topic or partition of a Fetch takes in memory until it is answered.
+const fetchedElementBytes = 1024
+
 // fetchTarget is one partition of a fetch: what is asked, and what was found.
 type fetchTarget struct {
 	fetchPartition
@@ -58,11 +61,19 @@ type fetchLimits struct {
 func (s *session) handleFetch(req *server.Request, w *server.Writer) error {
 	f := &s.fetch
 	if !f.walked.walk(req.Body, req.Version) {
-		return fmt.Errorf("fetch request version %d cannot be decoded", req.Version)
+		return fmt.Errorf("fetch request version %d cannot be decoded, or names more than %d topics and partitions", req.Version, maxElements)
 	}
 	s.call.Version, s.call.ClientID = req.Version, req.ClientID
-	defer f.release()
 	r := &f.walked
+	budgeted, err := s.admitElements(req, len(r.Topics)+len(r.Partitions)+len(r.Forgotten)+len(r.ForgottenIDs), fetchedElementBytes, false)
+	if err != nil {
+		return err
+	}
+	if budgeted > 0 {
+		defer s.services.MemoryBudget.Release(budgeted)
+		r.MaxWaitMillis = 0 // what others may wait for is not held while this one waits
+	}
+	defer f.release()
 	answer := fetchAnswer{correlationID: req.CorrelationID, version: req.Version}
 	if r.ReplicaID >= 0 {
 		answer.code = kerr.ClusterAuthorizationFailed.Code

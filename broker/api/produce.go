@@ -36,6 +36,7 @@ type produceStage struct {
 	byPart   map[*replica.Partition]int // of groups; used when there are many
 	rules    record.Rules
 	began    time.Time
+	budgeted int64 // what the staged requests took of the memory budget
 }
 
 type stagedRequest struct {
@@ -69,6 +70,9 @@ type produceGroup struct {
 	awaited   int64 // offset that acks=all waits for; 0: none
 }
 
+// producedElementBytes is what a topic or partition of a Produce takes in memory until it is answered.
+const producedElementBytes = 384
+
 // manyGroups is where a map finds a partition's group faster than a search.
 const manyGroups = 24
 
@@ -80,8 +84,13 @@ func (s *session) stageProduce(req *server.Request) error {
 	}
 	r := &stage.walked
 	if !r.walk(req.Body, req.Version) {
-		return fmt.Errorf("produce request version %d cannot be decoded", req.Version)
+		return fmt.Errorf("produce request version %d cannot be decoded, or names more than %d topics and partitions", req.Version, maxElements)
 	}
+	budgeted, err := s.admitElements(req, len(r.Topics)+len(r.Partitions), producedElementBytes, stage.budgeted > 0)
+	if err != nil {
+		return err
+	}
+	stage.budgeted += budgeted
 	s.call.Version, s.call.ClientID = req.Version, req.ClientID
 	staged := stagedRequest{correlationID: req.CorrelationID, version: req.Version, acks: r.Acks, timeoutMillis: r.TimeoutMillis, topics: len(r.Topics)}
 	if r.Acks < -1 || r.Acks > 1 {
@@ -226,6 +235,8 @@ func (s *session) settleProduce(w *server.Writer) error {
 	s.countProduced()
 	s.awaitCommit()
 	err := s.answerProduce(w)
+	s.services.MemoryBudget.Release(stage.budgeted)
+	stage.budgeted = 0
 	s.api.metrics.served(int16(kmsg.Produce), len(stage.requests), s.services.Clock().Sub(stage.began))
 	stage.reset()
 	return err

@@ -24,7 +24,8 @@ type Services struct {
 	Logger   *slog.Logger
 
 	Registerer prometheus.Registerer // optional
-	// MemoryBudget bounds what large decoded requests may take together; shared with the listeners. Nil: 400 MiB.
+	// MemoryBudget bounds what large decoded requests may take together. It is not that of the listeners: a request that waits here
+	// holds its frame there. Nil: 400 MiB.
 	MemoryBudget *server.Budget
 	// MaxFetchSessions is max.incremental.fetch.session.cache.slots; 0: Kafka's default of 1000.
 	MaxFetchSessions int

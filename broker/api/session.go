@@ -13,8 +13,12 @@ import (
 	"github.com/millrace-io/millrace/broker/server"
 )
 
-// A decoded request that may take less than this is not counted against the memory budget.
-const unbudgetedBytes = 256 << 10
+const (
+	// A decoded request that may take less than this is not counted against the memory budget.
+	unbudgetedBytes = 256 << 10
+	// A Produce or Fetch that names up to so many topics and partitions is not counted against it.
+	unbudgetedElements = 4096
+)
 
 // API makes the sessions of connections. One per broker.
 type API struct {
@@ -110,6 +114,8 @@ func (s *session) Close() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+	s.services.MemoryBudget.Release(s.produce.budgeted)
+	s.produce.budgeted = 0
 }
 
 func (s *session) row(key int16) *Row {
@@ -121,6 +127,27 @@ func (s *session) row(key int16) *Row {
 
 func (s *session) refuse(req *server.Request, why string) error {
 	return fmt.Errorf("request with API key %d (%s) version %d: %s", req.Key, kmsg.NameForKey(req.Key), req.Version, why)
+}
+
+// admitElements takes what a request that is walked in place needs in memory out of the budget: nothing unless it names
+// very much. The caller gives back what it returns. A session that holds some already must not wait for more: others
+// may wait for what it has.
+func (s *session) admitElements(req *server.Request, elements, elementBytes int, holding bool) (budgeted int64, err error) {
+	if elements <= unbudgetedElements {
+		return 0, nil
+	}
+	budgeted = int64(elements) * int64(elementBytes)
+	if holding {
+		if !s.services.MemoryBudget.TryAcquire(budgeted) {
+			err = server.ErrOverBudget
+		}
+	} else {
+		err = s.services.MemoryBudget.Acquire(s.call.Context, budgeted)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s request that names %d topics and partitions: %w", kmsg.NameForKey(req.Key), elements, err)
+	}
+	return budgeted, nil
 }
 
 // handleDecoded runs the handler of a row on a request that kmsg decodes.

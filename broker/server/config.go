@@ -33,7 +33,7 @@ type Config struct {
 	MaxConnections       int              // max.connections; 0: no limit
 	MaxConnectionsPerIP  int              // max.connections.per.ip; 0: no limit
 	MaxIdle              time.Duration    // connections.max.idle.ms; 0: no limit
-	FrameGrace           time.Duration    // how long a started frame may take, besides what its bytes take at frameMinBytesPerSecond
+	FrameGrace           time.Duration    // in which a started frame must be whole or bring its bytes at frameMinBytesPerSecond
 	MemoryBudget         *Budget          // bounds what large frames may take, shared by all listeners of a broker
 	Clock                func() time.Time // defaults to time.Now
 	Logger               *slog.Logger

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// connection is one client. Its goroutine owns everything but the atomics, which housekeeping reads.
+// connection is one client. Its goroutine owns everything but the atomics, which housekeeping reads, and what housekeeping
+// owns.
 type connection struct {
 	server  *Server
 	net     net.Conn
@@ -30,6 +31,10 @@ type connection struct {
 	frameBytes atomic.Int64 // how much of it is here
 	parked     atomic.Bool  // a handler waits for what other clients do
 	expiredAs  atomic.Pointer[string]
+
+	graceOf    int64     // owned by housekeeping: frameBegan of the frame that the next two are about
+	graceBegan time.Time // owned by housekeeping
+	graceBytes int64     // owned by housekeeping: how much of the frame was here then
 }
 
 // errClosing ends a connection at a clean stop.

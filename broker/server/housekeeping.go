@@ -4,7 +4,8 @@ import (
 	"time"
 )
 
-// A frame that has begun may take FrameGrace, plus the time its bytes take at this speed.
+// A frame that has begun must be whole within FrameGrace, or bring at least so much in each FrameGrace: a sender that stops
+// in the middle would hold memory that others wait for.
 const frameMinBytesPerSecond = 32 << 10
 
 // housekeeping looks at every connection's limits in time once per interval: one goroutine for all, and no timer or
@@ -33,10 +34,17 @@ func (s *Server) inspect(c *connection, now time.Time) {
 		return
 	}
 	if began := c.frameBegan.Load(); began != 0 {
-		allowed := s.cfg.FrameGrace + time.Duration(c.frameBytes.Load())*time.Second/frameMinBytesPerSecond
-		if now.Sub(time.Unix(0, began)) > allowed {
+		if c.graceOf != began {
+			c.graceOf, c.graceBegan, c.graceBytes = began, time.Unix(0, began), 0
+		}
+		if now.Sub(c.graceBegan) <= s.cfg.FrameGrace {
+			return
+		}
+		bytes := c.frameBytes.Load()
+		if bytes-c.graceBytes < int64(s.cfg.FrameGrace.Seconds()*frameMinBytesPerSecond) {
 			c.expire("slow")
 		}
+		c.graceBegan, c.graceBytes = now, bytes
 		return
 	}
 	if s.cfg.MaxIdle > 0 && quiet > s.cfg.MaxIdle {

@@ -346,6 +346,38 @@ func TestSlowSenderIsClosed(t *testing.T) {
 	}
 }
 
+// What a sender brought quickly gives it no right to hold it for ever.
+func TestSenderThatStopsInALargeFrameIsClosed(t *testing.T) {
+	ts := start(t, func(c *Config) { c.FrameGrace = 50 * time.Millisecond })
+	c := ts.dial()
+	c.Write(append([]byte{0, 64, 0, 0}, make([]byte, 2<<20)...)) // half of it: 64 s at the speed that is asked for
+	expectClosed(t, c)
+}
+
+// Large frames that together need more than the budget wait for each other's memory: all but one give up, and it ends.
+func TestLargeFramesDoNotWaitForEachOtherForEver(t *testing.T) {
+	ts := start(t, func(c *Config) {
+		c.FrameGrace, c.MemoryBudget = 100*time.Millisecond, NewBudget(8<<20)
+	})
+	half := append([]byte{0, 64, 0, 0}, make([]byte, 3<<20)...)
+	for range 4 {
+		c := ts.dial()
+		go c.Write(half)
+	}
+	time.Sleep(50 * time.Millisecond)
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		c := ts.dial()
+		go c.Write(frame(keyEcho, 1, make([]byte, 3<<20)))
+		_, _, err := readAnswer(c)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a whole large frame was not answered: %v", err)
+		}
+	}
+}
+
 func TestIdleConnectionIsClosed(t *testing.T) {
 	ts := start(t, func(c *Config) { c.MaxIdle = 60 * time.Millisecond })
 	c := ts.dial()
