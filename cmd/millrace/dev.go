@@ -55,7 +55,7 @@ is there again at the next start. Ctrl-C stops it cleanly.`,
 	f.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:9644", "where metrics, health and administration are served, host:port")
 	f.IntVar(&o.nodes, "nodes", 1, "number of nodes (1 in this version)")
 	f.StringArrayVar(&o.set, "set", nil, "KEY=VALUE, repeatable: a broker setting by Kafka's name, or a node setting by its path in millrace.yaml")
-	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep nothing: data goes to a temporary directory that is removed at the stop")
+	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep nothing: data goes to a temporary directory that is removed at the stop (after kill -9: at the next such start)")
 	f.BoolVar(&o.demo, "demo", false, "feed a live sample stream (positions of rides) with a consumer group reading it")
 	return cmd
 }
@@ -66,12 +66,12 @@ func runDev(ctx context.Context, o *devOptions, asJSON bool, stdout, stderr io.W
 	}
 	root := o.dataDir
 	if o.ephemeral {
-		dir, err := os.MkdirTemp("", "millrace-dev-")
+		dir, err := newEphemeralDir()
 		if err != nil {
-			return fmt.Errorf("make a temporary data directory: %w", err)
+			return err
 		}
-		defer os.RemoveAll(dir)
-		root = dir
+		defer dir.remove()
+		root = dir.path
 	}
 	cfg, file, err := devConfig(o, root)
 	if err != nil {

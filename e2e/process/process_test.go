@@ -235,19 +235,7 @@ func TestSIGTERMEndsParkedRequestsQuickly(t *testing.T) {
 
 func TestEphemeralLeavesNothing(t *testing.T) {
 	scratch := t.TempDir()
-	cmd := exec.Command(harness.MillraceBinary(t), "dev", "--ephemeral", "--format", "json", "--kafka-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0")
-	cmd.Env = append(os.Environ(), "TMPDIR="+scratch)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var ready harness.Ready
-	if err := json.NewDecoder(stdout).Decode(&ready); err != nil {
-		t.Fatalf("ready line: %v", err)
-	}
+	cmd, ready := startEphemeral(t, scratch)
 	produce(t, ready.Nodes[0].Kafka, "gone", 3)
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
@@ -257,4 +245,54 @@ func TestEphemeralLeavesNothing(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
+}
+
+// What kill -9 leaves goes with the next start; what a running process uses, and what only looks alike, stays.
+func TestNextEphemeralStartRemovesWhatAKillLeft(t *testing.T) {
+	scratch := t.TempDir()
+	alike := filepath.Join(scratch, "millrace-dev-notes")
+	if err := os.Mkdir(alike, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	running, runningReady := startEphemeral(t, scratch)
+	killed, killedReady := startEphemeral(t, scratch)
+	_ = killed.Process.Kill()
+	_ = killed.Wait()
+	if _, err := os.Stat(killedReady.Nodes[0].DataDir); err != nil {
+		t.Fatalf("kill -9 left nothing to remove: %v", err)
+	}
+	next, _ := startEphemeral(t, scratch)
+	if _, err := os.Stat(filepath.Dir(killedReady.Nodes[0].DataDir)); !os.IsNotExist(err) {
+		t.Errorf("the next start leaves what kill -9 left: %v", err)
+	}
+	produce(t, runningReady.Nodes[0].Kafka, "still", 1)
+	for _, cmd := range []*exec.Cmd{running, next} {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("after SIGTERM: %v", err)
+		}
+	}
+	left, err := os.ReadDir(scratch)
+	if err != nil || len(left) != 1 || left[0].Name() != filepath.Base(alike) {
+		t.Errorf("left behind: %v %v, want only %s", left, err, alike)
+	}
+}
+
+func startEphemeral(t *testing.T, scratch string) (*exec.Cmd, harness.Ready) {
+	t.Helper()
+	cmd := exec.Command(harness.MillraceBinary(t), "dev", "--ephemeral", "--format", "json", "--kafka-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "TMPDIR="+scratch)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // does nothing to one that has ended
+	var ready harness.Ready
+	if err := json.NewDecoder(stdout).Decode(&ready); err != nil {
+		t.Fatalf("ready line: %v", err)
+	}
+	return cmd, ready
 }
