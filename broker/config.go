@@ -26,6 +26,8 @@ type Config struct {
 	KafkaAdvertised string // host:port told to clients; "": what each client dialled
 	HTTPAddress     string // host:port of metrics, health and administration
 
+	Cluster Cluster // how this node finds others; the zero value: it is alone
+
 	// InsecureListeners permits listeners without authentication on addresses that other machines can reach.
 	InsecureListeners bool
 
@@ -91,6 +93,10 @@ func (c *Config) Validate() error {
 	if !c.InsecureListeners {
 		faults = append(faults, checkLoopback("kafka.address", c.KafkaAddress), checkLoopback("http.address", c.HTTPAddress))
 	}
+	faults = append(faults, c.Cluster.validate(c.NodeID, c.InsecureListeners))
+	if host, _, err := net.SplitHostPort(c.KafkaAddress); err == nil && !c.Cluster.Alone() && c.KafkaAdvertised == "" && isAnyHost(host) {
+		faults = append(faults, fmt.Errorf("kafka.advertised: a node of a cluster must say at which address clients reach it, and %q is none", c.KafkaAddress))
+	}
 	if c.ShutdownGrace < 0 {
 		faults = append(faults, errors.New("shutdown.grace_ms: must not be negative"))
 	}
@@ -117,15 +123,15 @@ func checkAddress(setting, address string, optional bool) error {
 // checkLoopback holds the rule that every listener needs authentication or is loopback: no listener has
 // authentication yet, so none may be reached from another machine unless the operator says so.
 func checkLoopback(setting, address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil // checkAddress has said so
-	}
-	if host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
-		return nil
+	if _, _, err := net.SplitHostPort(address); err != nil || isLoopback(address) {
+		return nil // checkAddress has said what is wrong
 	}
 	return fmt.Errorf("%s: %q can be reached from other machines, but this version has no authentication yet: use a loopback address such as 127.0.0.1, or set security.insecure_listeners to true on a network that you trust", setting, address)
+}
+
+// isLoopback reports that only this machine can dial the address.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }

@@ -46,7 +46,7 @@ func newConfigPrintCommand() *cobra.Command {
 			}
 			var rows []settingRow
 			for _, s := range nodeSettings() {
-				rows = append(rows, settingRow{Key: s.path, Value: s.get(cfg), Origin: cfg.origins[s.path]})
+				rows = append(rows, settingRow{Key: s.path, Value: s.shown(cfg), Origin: cfg.origins[s.path]})
 			}
 			for _, name := range slices.Sorted(maps.Keys(cfg.Static)) {
 				rows = append(rows, settingRow{Key: name, Value: cfg.Static[name], Origin: cfg.origins[name]})

@@ -137,7 +137,7 @@ func devConfig(o *devOptions, root string) (*nodeConfig, string, error) {
 func writeDevFile(cfg *nodeConfig, file string, node devNode) error {
 	written := *cfg
 	written.KafkaAddress, written.HTTPAddress = node.Kafka, node.HTTP
-	f, err := os.Create(file)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // it may hold a token
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}

@@ -96,6 +96,7 @@ func (c *nodeConfig) readFile(name string) error {
 	}
 	base := filepath.Dir(name)
 	c.Directory = rebase(base, c.Directory)
+	c.Cluster.TokenFile = rebase(base, c.Cluster.TokenFile)
 	for i, dir := range c.LogDirectories {
 		c.LogDirectories[i] = rebase(base, dir)
 	}

@@ -29,6 +29,20 @@ func TestNodeConfigFaultsSayWhereAndWhat(t *testing.T) {
 		{"not yaml", "node: [\n", "yaml"},
 		{"open listener", "kafka:\n  address: 0.0.0.0:9092\n", "no authentication yet"},
 		{"protocol", "broker:\n  listeners: SSL://127.0.0.1:9092\n", "only PLAINTEXT"},
+		{"cluster setting without a cluster", "cluster:\n  join: 127.0.0.1:1\n", "cluster.join: needs cluster.address"},
+		{"no way into the cluster", "cluster:\n  address: 127.0.0.1:1\n", "cluster.initial_voters: name the first voters"},
+		{"two ways into the cluster", "cluster:\n  address: 127.0.0.1:1\n  initial_voters: 1@127.0.0.1:1\n  join: 127.0.0.1:2\n", "not both"},
+		{"even voters", "cluster:\n  address: 127.0.0.1:1\n  initial_voters: 1@127.0.0.1:1,2@127.0.0.1:2\n", "2 voters: use 1, 3 or 5"},
+		{"voter twice", "cluster:\n  address: 127.0.0.1:1\n  initial_voters: 1@127.0.0.1:1,2@127.0.0.1:2,2@127.0.0.1:2\n", "node 2 is named twice"},
+		{"voter without a port", "cluster:\n  address: 127.0.0.1:1\n  initial_voters: 1@127.0.0.1:1,2@b,3@c:3\n", `cluster.initial_voters: "b" is not host:port`},
+		{"not a voter", "cluster:\n  initial_voters: a:1\n", `"a:1" is not ID@HOST:PORT`},
+		{"own address in the voters", "cluster:\n  address: 127.0.0.1:1\n  initial_voters: 1@127.0.0.1:2\n", "node 1 is this node, whose address is 127.0.0.1:1"},
+		{"own address under another id", "node:\n  id: 2\ncluster:\n  address: 127.0.0.1:1\n  initial_voters: 1@127.0.0.1:1\n", "its node.id is 2, not 1"},
+		{"joins itself", "cluster:\n  address: 127.0.0.1:1\n  join: 127.0.0.1:1\n", "names only this node itself"},
+		{"nobody can dial it", "cluster:\n  address: 0.0.0.0:1\n  token: s\n  join: 127.0.0.1:2\n", "or set cluster.advertised"},
+		{"open to everybody", "cluster:\n  address: 10.0.0.1:1\n  join: 10.0.0.2:1\n", "set cluster.token or cluster.token_file"},
+		{"two tokens", "cluster:\n  address: 10.0.0.1:1\n  join: 10.0.0.2:1\n  token: a\n  token_file: b\n", "not both"},
+		{"where clients reach it", "security:\n  insecure_listeners: true\nkafka:\n  address: 0.0.0.0:9092\ncluster:\n  address: 10.0.0.1:1\n  join: 10.0.0.2:1\n", "kafka.advertised: a node of a cluster must say"},
 		{"node id zero", "node:\n  id: 0\n", "must be 1 or greater"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -68,7 +82,8 @@ func TestNodeConfigPrecedenceAndOrigins(t *testing.T) {
 
 func TestWrittenNodeConfigReadsBack(t *testing.T) {
 	cfg := newNodeConfig()
-	if err := cfg.setAssignments([]string{"node.id=2", "data.directory=/srv/it's \"here\"", "num.partitions=6", "listeners=PLAINTEXT://127.0.0.1:19092", "logging.level=debug"}); err != nil {
+	if err := cfg.setAssignments([]string{"node.id=2", "data.directory=/srv/it's \"here\"", "num.partitions=6", "listeners=PLAINTEXT://127.0.0.1:19092", "logging.level=debug",
+		"cluster.address=10.0.0.2:9192", "cluster.initial_voters=1@10.0.0.1:9192, 2@10.0.0.2:9192,3@10.0.0.3:9192", "cluster.token=secret"}); err != nil {
 		t.Fatal(err)
 	}
 	var text bytes.Buffer
@@ -93,6 +108,18 @@ func TestSetRefusesWhatIsNotAnAssignment(t *testing.T) {
 	for _, pair := range []string{"novalue", "=x", "unknown.key=1"} {
 		if err := newNodeConfig().setAssignments([]string{pair}); err == nil {
 			t.Errorf("%q was accepted", pair)
+		}
+	}
+}
+
+func TestSecretsAreNotShown(t *testing.T) {
+	cfg := newNodeConfig()
+	if err := cfg.set("cluster.token", "hunter2", "--set"); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range nodeSettings() {
+		if strings.Contains(s.shown(cfg), "hunter2") {
+			t.Errorf("%s shows the secret", s.path)
 		}
 	}
 }

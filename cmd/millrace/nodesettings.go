@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/millrace-io/millrace/broker"
 )
 
 // nodeSetting is one key of millrace.yaml: its path in the file, Kafka's names for the same thing, and how it gets into
@@ -17,12 +19,26 @@ type nodeSetting struct {
 	value    string   // what the value is, for `config keys`
 	help     string
 	fallback string
+	secret   bool // never shown
 	set      func(*nodeConfig, string) error
 	get      func(*nodeConfig) string
 }
 
+// shown is the value as people may see it.
+func (s nodeSetting) shown(c *nodeConfig) string {
+	if v := s.get(c); !s.secret || v == "" {
+		return v
+	}
+	return "(hidden)"
+}
+
 // nodeSettings is the one list of node settings; files, flags, help and the origins of values are made from it.
 func nodeSettings() []nodeSetting {
+	return slices.Concat(identitySettings(), clusterSettings(), processSettings())
+}
+
+// identitySettings say who the node is.
+func identitySettings() []nodeSetting {
 	return []nodeSetting{
 		{
 			path: "node.id", aliases: []string{"broker.id"}, value: "int", fallback: "1",
@@ -41,21 +57,19 @@ func nodeSettings() []nodeSetting {
 			func(c *nodeConfig) *string { return &c.Rack }, "broker.rack"),
 		textSetting("cluster.id", "string", "", "Id of the cluster. Empty: taken from the data directory, or generated at the first start.",
 			func(c *nodeConfig) *string { return &c.ClusterID }),
+	}
+}
+
+// processSettings say where the node keeps its data and how it is reached.
+func processSettings() []nodeSetting {
+	return []nodeSetting{
 		textSetting("data.directory", "path", "millrace-data", "Root of the node's data: metadata/ and, unless data.log_directories is set, logs/.",
 			func(c *nodeConfig) *string { return &c.Directory }),
 		{
 			path: "data.log_directories", aliases: []string{"log.dirs", "log.dir"}, value: "list of paths",
 			help: "Directories that hold partitions, one per disk. When one fails its partitions go offline and the others go on.",
-			set: func(c *nodeConfig, v string) error {
-				c.LogDirectories = nil
-				for dir := range strings.SplitSeq(v, ",") {
-					if dir = strings.TrimSpace(dir); dir != "" {
-						c.LogDirectories = append(c.LogDirectories, dir)
-					}
-				}
-				return nil
-			},
-			get: func(c *nodeConfig) string { return strings.Join(c.LogDirectories, ",") },
+			set:  func(c *nodeConfig, v string) error { c.LogDirectories = broker.ParseList(v); return nil },
+			get:  func(c *nodeConfig) string { return strings.Join(c.LogDirectories, ",") },
 		},
 		listenerSetting("kafka.address", "127.0.0.1:9092", "Where Kafka clients connect.",
 			func(c *nodeConfig) *string { return &c.KafkaAddress }, "listeners"),
