@@ -276,25 +276,28 @@ func (m *Millrace) Metrics() string {
 	return string(text)
 }
 
-// judge fails the test for every fault in the log, naming the first few.
-func (m *Millrace) judge() {
-	f, err := os.Open(m.logPath)
+// judge fails the test for every fault in the log.
+func (m *Millrace) judge() { judgeFile(m.t, "millrace", m.logPath, m.config.Allowed) }
+
+// judgeFile fails the test for every fault in a log, naming the first few.
+func judgeFile(t testing.TB, name, logPath string, allowed []*regexp.Regexp) {
+	f, err := os.Open(logPath)
 	if err != nil {
-		return // the node never started, which has failed the test already
+		return // it never started, which has failed the test already
 	}
 	defer f.Close()
-	faults, err := judgeLog(f, m.config.Allowed)
+	faults, err := judgeLog(f, allowed)
 	if err != nil {
-		m.t.Errorf("read log: %v", err)
+		t.Errorf("read log: %v", err)
 	}
 	for i, fault := range faults {
 		if i == 5 {
-			m.t.Errorf("and %d more faults in the log of millrace", len(faults)-i)
+			t.Errorf("and %d more faults in the log of %s", len(faults)-i, name)
 			break
 		}
-		m.t.Errorf("%s in the log of millrace: %s", fault.kind, fault.line)
+		t.Errorf("%s in the log of %s: %s", fault.kind, name, fault.line)
 	}
-	if m.t.Failed() {
-		m.t.Logf("the end of the log of millrace:\n%s", tail(m.logPath, 30))
+	if t.Failed() {
+		t.Logf("the end of the log of %s:\n%s", name, tail(logPath, 30))
 	}
 }
