@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"broker": {"broker/api", "broker/coordinator", "broker/gateway", "broker/group", "broker/log", "broker/replica", "broker/server", "metadata", "security"},
 
 	"broker/gateway":     {"broker/group", "security"}, // consumer lag is made from the groups' committed offsets
-	"broker/api":         {"broker/group", "broker/coordinator", "broker/replica", "broker/server", "broker/log", "metadata", "security"},
+	"broker/api":         {"broker/group", "broker/coordinator", "broker/peer", "broker/replica", "broker/server", "broker/log", "metadata", "security"},
 	"broker/server":      {"broker/log", "security"}, // answers carry slices of logs, which are sent from their files
 	"broker/group":       {"broker/coordinator"},
 	"broker/coordinator": {},

@@ -72,3 +72,8 @@ func (p *publisher) await(ctx context.Context, index uint64, stop <-chan struct{
 		}
 	}
 }
+
+// Await returns when the subscribers of this node have handled everything up to index of the metadata log.
+func (n *Node) Await(ctx context.Context, index uint64) error {
+	return n.publisher.await(ctx, index, n.stop)
+}

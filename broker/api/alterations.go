@@ -46,9 +46,7 @@ func (s *Services) alterAll(c *Call, changes []configAlteration, validateOnly bo
 		}
 	}
 	if len(wanted) > 0 {
-		ctx, cancel := requestContext(c, 0)
-		defer cancel()
-		for n, err := range s.Metadata.AlterConfigs(ctx, wanted, validateOnly) {
+		for n, err := range s.alterConfigs(c, wanted, validateOnly) {
 			errs[places[n]] = err
 		}
 	}
@@ -101,10 +99,13 @@ func (s *Services) alterationFault(c *Call, change configAlteration) error {
 		if !s.allowedOnCluster(c, security.OperationAlterConfigs) {
 			return kerr.ClusterAuthorizationFailed
 		}
+		if c.ForController {
+			return nil // the broker that forwarded it has looked
+		}
 		return s.brokerNameFault(change.name)
 	case kmsg.ConfigResourceTypeBrokerLogger:
-		if change.replace {
-			break // AlterConfigs of old has no loggers
+		if change.replace || c.ForController {
+			break // AlterConfigs of old has no loggers, and loggers are not the controller's
 		}
 		if !s.allowedOnCluster(c, security.OperationClusterAction) {
 			return kerr.ClusterAuthorizationFailed

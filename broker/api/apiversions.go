@@ -12,7 +12,7 @@ import (
 // versions that it refuses (KAFKA-18659); features whose lowest level is 0 are hidden below version 4 (KAFKA-17492); a
 // client of version 5 that believes to talk to another cluster or node is told to bootstrap again (KIP-1242).
 //
-// Deviation: only APIs of the table are shown, so what is not built is not advertised. The answer to a version that is
+// Deviation: only APIs of the table that the caller's listener speaks are shown, so what is not built is not advertised. The answer to a version that is
 // not known is unsupportedApiVersions; the session gives it, for such a request cannot be decoded.
 func apiVersions(s *Services, c *Call, r *kmsg.ApiVersionsRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.ApiVersionsResponse)
@@ -24,7 +24,9 @@ func apiVersions(s *Services, c *Call, r *kmsg.ApiVersionsRequest) kmsg.Response
 		c.Software, c.SoftwareVersion = r.ClientSoftwareName, r.ClientSoftwareVersion
 	}
 	for _, row := range s.rows {
-		answer.ApiKeys = append(answer.ApiKeys, shown(row))
+		if !row.Internal || s.isInternal(c.Peer) {
+			answer.ApiKeys = append(answer.ApiKeys, shown(row))
+		}
 	}
 	image := s.Metadata.Image()
 	answer.SupportedFeatures = supportedFeatures(r.Version)

@@ -86,11 +86,11 @@ func creationCode(err error) int16 {
 func (s *Services) createOne(ctx context.Context, topic topicName) error {
 	ctx, cancel := context.WithTimeout(ctx, autoCreationTimeout)
 	defer cancel()
-	outcome := s.Metadata.CreateTopics(ctx, topic.tenant, []controller.NewTopic{s.newTopic(topic.name)}, false)[0]
-	if outcome.Err != nil && !errors.Is(outcome.Err, kerr.TopicAlreadyExists) {
-		s.Logger.Warn("topic was not created automatically", "topic", topic.name, "error", outcome.Err)
+	err := s.createTopic(ctx, topic.tenant, s.newTopic(topic.name))
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		s.Logger.Warn("topic was not created automatically", "topic", topic.name, "error", err)
 	}
-	return outcome.Err
+	return err
 }
 
 // newTopic is what is created for a name: the internal topics have settings of their own.
@@ -110,17 +110,20 @@ func (s *Services) newTopic(name string) controller.NewTopic {
 }
 
 // internalReplicationFactor is what the setting says where somebody has set it. Kafka's default of 3 would leave a cluster
-// of one or two brokers without groups for ever, so the default is as many as there are brokers, up to that.
+// of one or two brokers without groups for ever, so the default is as many as there are brokers, up to that. Members of the
+// quorum count although they have not registered yet: what is created while a cluster starts is not to stay with one replica.
 func (s *Services) internalReplicationFactor(settings config.Effective, name string) int16 {
 	factor := int16(settings.Int32(name))
 	if settings.Source(name) != config.SourceDefault {
 		return factor
 	}
-	var brokers int16
+	var brokers int
 	for range s.Metadata.Image().Brokers() {
 		brokers++
 	}
-	return max(min(factor, brokers), 1)
+	quorum := s.Metadata.Quorum()
+	members := len(quorum.Voters) + len(quorum.Observers)
+	return max(min(factor, int16(min(max(brokers, members), 1<<15-1))), 1)
 }
 
 // start begins the creation of a topic unless it is under way; nil where too many are.

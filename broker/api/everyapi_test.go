@@ -107,8 +107,13 @@ func fill(v reflect.Value) {
 // Every API is answered in every version that the table has, asked with nothing and with everything filled in, and the
 // answer can be read to its end.
 func TestEveryAPIInEveryVersion(t *testing.T) {
-	address := testServer(t, testServices(t, map[string]string{"auto.create.topics.enable": "false"}))
+	s := testServices(t, map[string]string{"auto.create.topics.enable": "false"})
+	clients, brokers := testServer(t, s), testListener(t, s, internalListener)
 	for _, row := range Table() {
+		address := clients
+		if row.Internal {
+			address = brokers
+		}
 		for version := row.MinVersion; version <= row.MaxVersion; version++ {
 			for _, filled := range []bool{false, true} {
 				request := kmsg.RequestForKey(row.Key)
@@ -134,7 +139,16 @@ func TestEveryAPIInEveryVersion(t *testing.T) {
 
 func TestApiVersionsShowsTheTable(t *testing.T) {
 	s := testServices(t, nil)
-	address := testServer(t, s)
+	forClients := slices.DeleteFunc(Table(), func(r Row) bool { return r.Internal })
+	apiVersionsShow(t, testServer(t, s), forClients)
+	apiVersionsShow(t, testListener(t, s, internalListener), Table())
+	if len(forClients) == len(Table()) {
+		t.Error("no row is internal")
+	}
+}
+
+func apiVersionsShow(t *testing.T, address string, table []Row) {
+	t.Helper()
 	for version := int16(0); version <= 5; version++ {
 		request := kmsg.NewPtrApiVersionsRequest()
 		request.Version, request.ClientSoftwareName, request.ClientSoftwareVersion = version, "test", "1.0"
@@ -143,7 +157,6 @@ func TestApiVersionsShowsTheTable(t *testing.T) {
 			t.Fatalf("version %d: %v", version, err)
 		}
 		got := answer.(*kmsg.ApiVersionsResponse)
-		table := Table()
 		if got.ErrorCode != 0 || len(got.ApiKeys) != len(table) {
 			t.Fatalf("version %d: error %d, %d keys, want %d", version, got.ErrorCode, len(got.ApiKeys), len(table))
 		}
@@ -233,7 +246,7 @@ func TestApiVersionsFaults(t *testing.T) {
 // An API that the table does not name, and a version that a row does not have, end the connection.
 func TestUnknownAPIsEndTheConnection(t *testing.T) {
 	address := testServer(t, testServices(t, nil))
-	refused := []kmsg.Request{kmsg.NewPtrVoteRequest(), kmsg.NewPtrEnvelopeRequest()}
+	refused := []kmsg.Request{kmsg.NewPtrVoteRequest(), kmsg.NewPtrFetchSnapshotRequest()}
 	old := kmsg.NewPtrCreateTopicsRequest()
 	old.Version = 1
 	for _, request := range append(refused, old) {

@@ -26,7 +26,7 @@ func initProducerID(s *Services, c *Call, r *kmsg.InitProducerIDRequest) kmsg.Re
 		answer.ErrorCode = fault.Code
 		return answer
 	}
-	id, err := s.producers.next(c.Context, s.Metadata.AllocateProducerIDs)
+	id, err := s.producers.next(c.Context, s.allocateProducerIDs)
 	if err != nil {
 		s.Logger.Warn("no producer id could be had", "error", err)
 		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code

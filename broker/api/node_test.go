@@ -44,7 +44,7 @@ func testServices(t testing.TB, static map[string]string) *Services {
 	groups := group.New(group.Config{PartitionCount: func() int32 { return 0 }})
 	s := &Services{
 		NodeID: 1, Metadata: node, Replicas: replicas, Groups: groups, Settings: settings, Clock: time.Now, Logger: logger,
-		LogLevel: new(slog.LevelVar),
+		LogLevel: new(slog.LevelVar), InternalListener: internalListener,
 	}
 	t.Cleanup(func() {
 		s.Close()
@@ -61,14 +61,22 @@ func testServices(t testing.TB, static map[string]string) *Services {
 	return s
 }
 
-// testServer is that broker behind a Kafka listener.
+// testServer is that broker behind a Kafka listener of clients.
 func testServer(t testing.TB, s *Services) (address string) {
+	t.Helper()
+	return testListener(t, s, "PLAINTEXT")
+}
+
+const internalListener = "INTERNAL"
+
+// testListener is that broker behind a listener of that name.
+func testListener(t testing.TB, s *Services, name string) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	kafka, err := server.New(server.Config{Name: "PLAINTEXT", Listener: listener, NewSession: New(s).NewSession, Logger: s.Logger})
+	kafka, err := server.New(server.Config{Name: name, Listener: listener, NewSession: New(s).NewSession, Logger: s.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}

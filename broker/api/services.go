@@ -1,10 +1,12 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/broker/replica"
@@ -32,6 +34,11 @@ type Services struct {
 	// MaxFetchBytes is fetch.max.bytes; 0: Kafka's default of 55 MiB.
 	MaxFetchBytes int
 
+	// InternalListener is the name of the listener between brokers; "": there is none.
+	InternalListener string
+	// Peers asks other brokers of the cluster; nil: this node is alone, and nothing is forwarded.
+	Peers Peers
+
 	// LogLevel is the level of the root logger, which is shown and changed as a BROKER_LOGGER resource; nil: there is none.
 	LogLevel *slog.LevelVar
 	// Advertised is the host:port told to clients, by listener name; without an entry it is what each client dialled.
@@ -42,9 +49,19 @@ type Services struct {
 	producers producerIDs
 }
 
+// Peers sends Kafka requests to other brokers.
+type Peers interface {
+	// Do asks a broker. An error that wraps peer.ErrOutcomeUnknown, or that came with the end of ctx, leaves open whether the
+	// request was carried out; after any other it was not sent.
+	Do(ctx context.Context, nodeID int32, request kmsg.Request) (kmsg.Response, error)
+}
+
 // Call is one request on its way through a handler.
 type Call struct {
 	*server.Peer
 	Version  int16
 	ClientID string
+	// ForController says that the request is to be answered as the controller: it came in an Envelope, or this node, which
+	// leads the quorum, has done the part of a broker already.
+	ForController bool
 }

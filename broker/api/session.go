@@ -20,10 +20,13 @@ const (
 	unbudgetedElements = 4096
 )
 
+type rowsByKey [128]*Row
+
 // API makes the sessions of connections. One per broker.
 type API struct {
 	services *Services
-	rows     [128]*Row // by key
+	rows     rowsByKey // of the listener between brokers: every row
+	clients  rowsByKey // of the listeners of clients
 	metrics  *metrics
 	fetches  *fetchSessions
 	codecs   record.Codecs
@@ -47,19 +50,27 @@ func New(services *Services) *API {
 		row := &services.rows[i]
 		row.guard = newGuard(row)
 		a.rows[row.Key] = row
+		if !row.Internal {
+			a.clients[row.Key] = row
+		}
 	}
 	return a
 }
 
 // NewSession returns the session of a new connection.
 func (a *API) NewSession(peer *server.Peer) server.Session {
-	return &session{api: a, services: a.services, call: Call{Peer: peer}, waiter: replica.NewWaiter(), check: record.Validator{Codecs: &a.codecs}}
+	rows := &a.clients
+	if a.services.isInternal(peer) {
+		rows = &a.rows
+	}
+	return &session{api: a, services: a.services, rows: rows, call: Call{Peer: peer}, waiter: replica.NewWaiter(), check: record.Validator{Codecs: &a.codecs}}
 }
 
 // session handles the requests of one connection. Owned by that connection's goroutine.
 type session struct {
 	api      *API
 	services *Services
+	rows     *rowsByKey // that the connection's listener speaks
 	call     Call
 	waiter   *replica.Waiter
 	timer    *time.Timer // nil until first used
@@ -119,10 +130,10 @@ func (s *session) Close() {
 }
 
 func (s *session) row(key int16) *Row {
-	if key < 0 || int(key) >= len(s.api.rows) {
+	if key < 0 || int(key) >= len(s.rows) {
 		return nil
 	}
-	return s.api.rows[key]
+	return s.rows[key]
 }
 
 func (s *session) refuse(req *server.Request, why string) error {
@@ -176,7 +187,7 @@ func (s *session) handleDecoded(row *Row, req *server.Request, w *server.Writer)
 	} else if err := w.Flush(); err != nil { // the handler may take its time
 		return err
 	}
-	answer := row.handle(s.services, &s.call, decoded)
+	answer := s.services.answer(&s.call, row, decoded)
 	if row.Waits {
 		w.Unpark()
 	}

@@ -16,6 +16,10 @@ import (
 //	                  and a stop of the broker does not wait for it
 //	.advertised(v)    ApiVersions shows this lowest version instead
 //	.amplifies(n)     a decoded request takes up to n bytes per byte of its frame; 40 unless said otherwise
+//	.internal()       spoken only between brokers: on a listener of clients there is no such API
+//	.forwarded()      only the controller can answer: another broker sends the request on (forward.go)
+//	.forwardedInPart() the handler answers what is this broker's own and sends the rest on
+//	.repeatable()     changes nothing, so it may be asked again when nobody knows what became of it
 //
 // Versions are those that Apache Kafka 4.4 accepts, up to what kmsg knows. What is decoded is the handler's own: kmsg's
 // bytes alias a copy of the frame that nobody reuses.
@@ -36,22 +40,24 @@ func Table() []Row {
 		row(0, 5, access(security.OperationDescribe, security.ResourceGroup), listGroups),
 		row(0, 1, access(security.OperationNone, security.ResourceNone), saslHandshake),
 		row(0, 5, access(security.OperationNone, security.ResourceNone), apiVersions),
-		row(2, 7, access(security.OperationCreate, security.ResourceTopic), createTopics).amplifies(250),
-		row(1, 6, access(security.OperationDelete, security.ResourceTopic), deleteTopics).amplifies(100),
+		row(2, 7, access(security.OperationCreate, security.ResourceTopic), createTopics).amplifies(250).forwarded(),
+		row(1, 6, access(security.OperationDelete, security.ResourceTopic), deleteTopics).amplifies(100).forwarded(),
 		row(0, 2, access(security.OperationDelete, security.ResourceTopic), deleteRecords),
 		row(0, 5, access(security.OperationIdempotentWrite, security.ResourceCluster), initProducerID),
 		row(2, 4, access(security.OperationDescribe, security.ResourceTopic), offsetForLeaderEpoch),
 		row(1, 4, access(security.OperationDescribeConfigs, security.ResourceNone), describeConfigs).amplifies(100),
-		row(0, 2, access(security.OperationAlterConfigs, security.ResourceNone), alterConfigs).amplifies(60),
+		row(0, 2, access(security.OperationAlterConfigs, security.ResourceNone), alterConfigs).amplifies(60).forwardedInPart(),
 		row(1, 5, access(security.OperationDescribe, security.ResourceCluster), describeLogDirs),
 		row(0, 2, access(security.OperationNone, security.ResourceNone), saslAuthenticate),
-		row(0, 3, access(security.OperationAlter, security.ResourceTopic), createPartitions).amplifies(60),
+		row(0, 3, access(security.OperationAlter, security.ResourceTopic), createPartitions).amplifies(60).forwarded(),
 		row(0, 3, access(security.OperationDelete, security.ResourceGroup), deleteGroups).amplifies(90),
-		row(0, 1, access(security.OperationAlterConfigs, security.ResourceNone), incrementalAlterConfigs).amplifies(60),
+		row(0, 1, access(security.OperationAlterConfigs, security.ResourceNone), incrementalAlterConfigs).amplifies(60).forwardedInPart(),
 		row(0, 0, access(security.OperationDelete, security.ResourceGroup), offsetDelete),
-		row(0, 2, access(security.OperationDescribe, security.ResourceCluster), describeQuorum).amplifies(60),
+		row(0, 2, access(security.OperationDescribe, security.ResourceCluster), describeQuorum).amplifies(60).forwarded().repeatable(),
+		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), envelope).amplifies(250).internal(),
 		row(0, 2, access(security.OperationNone, security.ResourceNone), describeCluster),
 		row(0, 0, access(security.OperationRead, security.ResourceTopic), describeProducers),
+		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), allocateProducerIDs).internal(),
 		row(0, 1, access(security.OperationDescribeConfigs, security.ResourceCluster), listConfigResources),
 		row(0, 0, access(security.OperationDescribe, security.ResourceTopic), describeTopicPartitions).amplifies(100),
 	}
@@ -77,11 +83,23 @@ type Row struct {
 	Access        Access
 	BytesPerByte  int  // memory a decoded request may take, as a multiple of its frame: the admission estimate
 	Waits         bool // the handler may wait for what other clients do
+	Internal      bool // spoken on the listener between brokers only
+	Forwarded     forwarding
+	Repeatable    bool // changes nothing
 
 	newRequest func() kmsg.Request
 	guard      *guard                                             // of bodies before they are decoded; set by New
 	handle     func(*Services, *Call, kmsg.Request) kmsg.Response // nil answer: the connection is closed
 }
+
+// forwarding says how much of a request is the controller's to answer.
+type forwarding int8
+
+const (
+	notForwarded forwarding = iota
+	forwardedWhole
+	forwardedInPart
+)
 
 // row makes the table entry of an API whose handler takes and returns kmsg's types. R is the request struct.
 func row[R any, P interface {
@@ -113,5 +131,25 @@ func (r Row) waiting() Row {
 
 func (r Row) amplifies(bytesPerByte int) Row {
 	r.BytesPerByte = bytesPerByte
+	return r
+}
+
+func (r Row) internal() Row {
+	r.Internal = true
+	return r
+}
+
+func (r Row) forwarded() Row {
+	r.Forwarded = forwardedWhole
+	return r
+}
+
+func (r Row) forwardedInPart() Row {
+	r.Forwarded = forwardedInPart
+	return r
+}
+
+func (r Row) repeatable() Row {
+	r.Repeatable = true
 	return r
 }
