@@ -168,11 +168,8 @@ func (l *Log) admit(w *appendScratch, e *Entry, check producer.Check) bool {
 	if check == producer.CheckSequence && !w.info.Control {
 		if original, ok := l.producers.Duplicate(&w.info); ok {
 			e.Duplicate = true
-			e.BaseOffset, e.LastOffset = original.FirstOffset(), original.LastOffset
-			e.LogAppendTimeMillis = record.NoTimestamp
-			if e.Batch.Attributes().TimestampType() == record.LogAppendTime {
-				e.LogAppendTimeMillis = original.TimestampMillis
-			}
+			// Kafka tells a duplicate's time whatever the topic's timestamp type (UnifiedLog.append).
+			e.BaseOffset, e.LastOffset, e.LogAppendTimeMillis = original.FirstOffset(), original.LastOffset, original.TimestampMillis
 			return false
 		}
 	}

@@ -22,7 +22,7 @@ type Entry struct {
 	// Set by Append.
 	BaseOffset          int64 // of a duplicate: where the original is
 	LastOffset          int64
-	LogAppendTimeMillis int64 // the batch's timestamp when its type is LogAppendTime, else -1
+	LogAppendTimeMillis int64 // the batch's timestamp when its type is LogAppendTime, else -1; of a duplicate: the original's
 	LogStartOffset      int64
 	Duplicate           bool
 	Err                 error // a kerr value, possibly wrapped by a message: this batch was refused, others may stand

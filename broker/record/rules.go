@@ -18,7 +18,7 @@ type Rules struct {
 	Compacted       bool          // cleanup.policy has compact: every record needs a key
 	ZstdAllowed     bool          // Produce v7 and later
 	FromCoordinator bool          // a write of the broker: may be a control batch and start anywhere
-	EveryRecord     bool          // check each record's bytes as Kafka does, not only their lengths; unpacks all batches
+	EveryRecord     bool          // validate.records: each record's bytes as Kafka does, not only their lengths; unpacks all batches
 	TopicPartition  string        // "orders-0", for messages; may be empty
 	// MaxDecompressedBytes bounds what a batch may unpack to; 0 is DefaultMaxDecompressedBytes.
 	MaxDecompressedBytes int

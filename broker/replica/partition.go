@@ -169,7 +169,9 @@ func (p *Partition) appended(l *log.Log, entries []log.Entry) {
 	p.appendedBytes.Add(int64(bytes))
 	if p.Topic.Settings().AckFromMemory {
 		p.advance(l, l.LogEndOffset())
-	} else {
+	}
+	// Asked anew: write caching that was switched off in between has flushed without these entries.
+	if !p.Topic.Settings().AckFromMemory {
 		l.RequestFlush()
 	}
 }

@@ -60,7 +60,7 @@ type Settings struct {
 func newSettings(s *config.TopicSettings) *Settings {
 	rules := record.Rules{
 		MaxMessageBytes: int(s.MaxMessageBytes), BeforeMaxMillis: s.TimestampBeforeMaxMillis, AfterMaxMillis: s.TimestampAfterMaxMillis,
-		Compacted: s.CleanupCompact, Compression: compression(s),
+		Compacted: s.CleanupCompact, Compression: compression(s), EveryRecord: s.ValidateRecords,
 	}
 	if s.LogAppendTime {
 		rules.TimestampType = record.LogAppendTime

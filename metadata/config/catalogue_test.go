@@ -54,6 +54,7 @@ func TestOwnKeys(t *testing.T) {
 	}
 	own := map[string]bool{
 		"topic write.caching": true, "broker write.caching.default": true,
+		"topic validate.records": true, "broker validate.records.default": true,
 		// Dynamic quotas, which Kafka keeps in a definition of their own.
 		"broker leader.replication.throttled.rate": true, "broker follower.replication.throttled.rate": true,
 		"broker replica.alter.log.dirs.io.max.bytes.per.second": true,

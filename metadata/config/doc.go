@@ -11,5 +11,6 @@
 // definition refuses. Messages are Kafka's (ConfigDef, LogConfig, DynamicBrokerConfig, GroupConfig). KIP-226, KIP-339,
 // KIP-1142.
 //
-// Our own keys: write.caching of a topic, and write.caching.default of a broker, which stands in for it.
+// Our own keys: write.caching and validate.records of a topic, and write.caching.default and validate.records.default of a
+// broker, which stand in for them.
 package config

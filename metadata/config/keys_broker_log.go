@@ -54,6 +54,7 @@ func logDefinitions() []*Definition {
 		{Name: "min.insync.replicas", Type: Int, Default: "1", Mode: ClusterWide, valid: atLeast(1), Documentation: "In-sync replicas that an acks=all write needs."},
 		{Name: "num.partitions", Type: Int, Default: "1", valid: atLeast(1), Documentation: "Partitions of a topic when its creation does not say."},
 		{Name: "num.recovery.threads.per.data.dir", Type: Int, Default: "2", Mode: ClusterWide, valid: atLeast(1), Documentation: "Logs of one directory that are recovered at the same time."},
+		{Name: "validate.records.default", Type: Boolean, Default: "false", Mode: ClusterWide, Documentation: "Default of validate.records: checks every byte of every record that is produced."},
 		{Name: "write.caching.default", Type: Boolean, Default: "false", Mode: ClusterWide, Documentation: "Default of write.caching: acknowledges acks=all writes from memory instead of from disk."},
 	}
 }

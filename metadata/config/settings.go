@@ -25,6 +25,7 @@ type TopicSettings struct {
 	UncleanLeaderElection                             bool
 	RemoteStorage                                     bool
 	LocalRetentionBytes, LocalRetentionMillis         int64 // -2: as the whole log's
+	ValidateRecords                                   bool
 	WriteCaching                                      bool
 }
 
@@ -62,6 +63,7 @@ func (r *Resolver) TopicSettings(overrides Overrides, topic map[string]string) *
 		RemoteStorage:            e.Bool("remote.storage.enable"),
 		LocalRetentionBytes:      e.Int64("local.retention.bytes"),
 		LocalRetentionMillis:     e.Int64("local.retention.ms"),
+		ValidateRecords:          e.Bool("validate.records"),
 		WriteCaching:             e.Bool("write.caching"),
 	}
 }

@@ -1,0 +1,50 @@
+package log
+
+import (
+	"testing"
+
+	"github.com/millrace-io/millrace/broker/record"
+	"github.com/millrace-io/millrace/broker/vfs"
+)
+
+// A producer that sends a batch once more is told the time of the original, before and after a restart.
+func TestADuplicateIsAnsweredWithTheOriginalsTime(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		logAppendTime bool
+		want          int64
+	}{
+		{"log append time", true, 5000},
+		{"create time", false, 1000},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			send := func(l *Log, nowMillis int64) Entry {
+				t.Helper()
+				b := batch(t, record.BuilderOptions{HasProducer: true, ProducerID: 7}, 1000, "once")
+				if tc.logAppendTime {
+					b.SetLogAppendTime(nowMillis)
+				}
+				entries := []Entry{{Batch: b}}
+				if _, err := l.Append(entries, 0, OriginClient); err != nil || entries[0].Err != nil {
+					t.Fatal(err, entries[0].Err)
+				}
+				return entries[0]
+			}
+			fs := vfs.NewMemory()
+			l := mustOpen(t, mustOpenDir(t, fs), DefaultConfig())
+			if send(l, 5000).Duplicate {
+				t.Fatal("the original is taken for a duplicate")
+			}
+			if e := send(l, 6000); !e.Duplicate || e.LogAppendTimeMillis != tc.want {
+				t.Errorf("answered %+v, want a duplicate with time %d", e, tc.want)
+			}
+			if err := l.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			l = mustOpen(t, mustOpenDir(t, fs.CrashClone(testRand(1))), DefaultConfig())
+			if e := send(l, 7000); !e.Duplicate || e.LogAppendTimeMillis != tc.want {
+				t.Errorf("after a restart answered %+v, want a duplicate with time %d", e, tc.want)
+			}
+		})
+	}
+}
