@@ -224,6 +224,9 @@ func TestFlushedRecordsSurviveACrashAtEveryOperation(t *testing.T) {
 				t.Fatalf("crash before operation %d, %s %s: %v", op.N, op.Kind, op.Name, err)
 			}
 		}
+		if err := s.check(memory.KillClone(), promised, lowest, values, epochs); err != nil {
+			t.Fatalf("kill before operation %d, %s %s: %v", op.N, op.Kind, op.Name, err)
+		}
 		return nil
 	})
 	s = newScript(t, fs)
@@ -274,6 +277,9 @@ func TestAFailureOfAnyOperationLosesNothingFlushed(t *testing.T) {
 				promised := s.promised.Load()
 				if err := s.check(memory.CrashClone(testRand(uint64(n))), promised, s.lowest, s.values, s.epochs); err != nil {
 					t.Fatalf("operation %d, %s %s: %v", n, hitOp.Kind, hitOp.Name, err)
+				}
+				if err := s.check(memory.KillClone(), promised, s.lowest, s.values, s.epochs); err != nil {
+					t.Fatalf("operation %d, %s %s, and a kill: %v", n, hitOp.Kind, hitOp.Name, err)
 				}
 			}
 		})

@@ -27,6 +27,7 @@ type Dir struct {
 	id        [16]byte
 	lock      io.Closer
 	cleanStop bool
+	keptPages bool // nothing that was ever written here was lost since: a sound batch proves what lay before it
 	logger    *slog.Logger
 	files     *segment.Files
 	indexes   *segment.Indexes
@@ -50,6 +51,8 @@ type Dir struct {
 	logStarts      offsetFile
 	highWatermarks offsetFile
 	cleaned        offsetFile
+
+	incarnationSettled bool // guarded by checkpointMu: see settleIncarnation
 }
 
 // OpenDir takes the lock and reads what the last stop left. It starts the flusher and the keeper; Close joins them.
@@ -126,6 +129,9 @@ func (d *Dir) load() (err error) {
 		if err := d.fs.Remove(mark); err != nil {
 			return fmt.Errorf("log directory %s is not writable: %w", d.path, err)
 		}
+	}
+	if err := d.loadIncarnation(); err != nil {
+		return fmt.Errorf("log directory %s is not writable: %w", d.path, err)
 	}
 	return d.fs.SyncDir(d.path)
 }
@@ -220,6 +226,7 @@ func (d *Dir) fail(cause error) error {
 	}
 	d.logger.Error("log directory is offline", "error", cause)
 	close(d.failed)
+	_ = d.fs.Remove(d.path + "/" + incarnationFile) // pages may be lost that nobody asked for again
 	return offline
 }
 

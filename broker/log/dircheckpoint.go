@@ -63,6 +63,9 @@ func (d *Dir) checkpointLocked() error {
 		}
 		err = errors.Join(d.recoveryPoints.write(d.fs, recoveryPoints), d.highWatermarks.write(d.fs, highWatermarks))
 	}
+	if err == nil {
+		err = d.settleIncarnation()
+	}
 	if err != nil && !isNoSpace(err) {
 		return d.fail(err)
 	}

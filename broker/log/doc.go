@@ -3,7 +3,7 @@
 // It owns the files of a log directory: Kafka's layout, so that Kafka's tools read it.
 //
 //	logs/                                  a Dir
-//	  meta.properties  .lock  .kafka_cleanshutdown
+//	  meta.properties  .lock  .kafka_cleanshutdown  .incarnation
 //	  recovery-point-offset-checkpoint  log-start-offset-checkpoint  replication-offset-checkpoint
 //	  orders-0/                            a Log; made by the first append
 //	    partition.metadata  leader-epoch-checkpoint

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -187,7 +188,7 @@ func (l *Log) recover(segments []*segment.Segment, recoveryPoint int64) error {
 	}
 	for i := first; i < len(segments); i++ {
 		s := segments[i]
-		torn, cut, err := s.OpenActive(recoveryPoint, interval, l.now(), visit)
+		torn, tailBytes, err := s.OpenActive(recoveryPoint, interval, l.now(), visit)
 		if err != nil {
 			return err
 		}
@@ -198,7 +199,10 @@ func (l *Log) recover(segments []*segment.Segment, recoveryPoint int64) error {
 		}
 		last := i == len(segments)-1
 		if torn != nil || (!last && next != segments[i+1].BaseOffset()) {
-			if err := l.cutTail(segments[i+1:], s, cut, torn); err != nil {
+			if err := l.checkTorn(segments[i+1:], s, torn); err != nil {
+				return err
+			}
+			if err := l.cutTail(segments[i+1:], s, tailBytes, torn); err != nil {
 				return err
 			}
 			segments = segments[:i+1]
@@ -232,8 +236,33 @@ func (l *Log) recovered(segments []*segment.Segment, recoveryPoint int64, epochs
 	return l.loadProducers(recoveryPoint, recoveryPoint)
 }
 
-// cutTail says what an unclean stop cost, and removes the segments behind the cut. They go from the last to the first,
-// so that another crash leaves no gap.
+// checkTorn holds a tail that is to be cut against what an unclean stop can leave. A process that is killed leaves one torn
+// append, at the very end: when nothing was lost since, a sound batch behind the fault proves that the bytes before it have
+// changed. After a power failure it proves nothing, since pages get to the disk in any order.
+func (l *Log) checkTorn(behind []*segment.Segment, s *segment.Segment, torn error) error {
+	if !l.dir.keptPages {
+		return nil
+	}
+	from := s.SizeBytes()
+	for _, later := range append([]*segment.Segment{s}, behind...) {
+		at, err := later.SoundBehind(from, s.NextOffset())
+		if err != nil {
+			return err
+		}
+		if at >= 0 {
+			return &CorruptError{File: s.FileName(segment.LogSuffix), Offset: s.SizeBytes(), Reason: fmt.Sprintf(
+				"%v, but a sound batch follows at byte %d of %s, and the page cache was not lost since they were written: it is not a torn tail",
+				cmp.Or(torn, errGap), at, later.FileName(segment.LogSuffix))}
+		}
+		from = 0
+	}
+	return nil
+}
+
+var errGap = errors.New("records are missing")
+
+// cutTail says what an unclean stop cost, and removes what is behind the cut. Segments go from the last to the first, so
+// that another crash leaves no gap.
 func (l *Log) cutTail(behind []*segment.Segment, s *segment.Segment, cutBytes int64, torn error) error {
 	for _, b := range behind {
 		if info, err := l.dir.fs.Stat(b.FileName(segment.LogSuffix)); err == nil {
@@ -243,6 +272,9 @@ func (l *Log) cutTail(behind []*segment.Segment, s *segment.Segment, cutBytes in
 	l.dir.logger.Warn("unflushed tail was torn by an unclean stop and is cut", "partition", l.tp.String(),
 		"log_end_offset", s.NextOffset(), "cut_bytes", cutBytes, "segments_removed", len(behind), "fault", torn)
 	l.dir.metrics.torn(cutBytes)
+	if err := s.Cut(); err != nil {
+		return err
+	}
 	for i := len(behind) - 1; i >= 0; i-- {
 		if err := behind[i].Remove(); err != nil {
 			return err
@@ -281,11 +313,11 @@ func (l *Log) readAfterCleanStop() error {
 		return err
 	}
 	end, active := l.logEnd.Load(), l.active()
-	_, cut, err := active.OpenActive(end, l.config.Load().IndexIntervalBytes, l.now(), func(record.Batch) error { return nil })
+	_, tailBytes, err := active.OpenActive(end, l.config.Load().IndexIntervalBytes, l.now(), func(record.Batch) error { return nil })
 	if err != nil {
 		return err
 	}
-	if active.NextOffset() != end || cut > 0 {
+	if active.NextOffset() != end || tailBytes > 0 {
 		return &CorruptError{File: active.FileName(segment.LogSuffix), Offset: active.SizeBytes(),
 			Reason: fmt.Sprintf("the log ended at offset %d at the clean stop, now at %d", end, active.NextOffset())}
 	}

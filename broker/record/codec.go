@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -15,6 +16,7 @@ type Codecs struct {
 	buffers                               sync.Pool // *[]byte
 	gzipReaders, lz4Readers, zstdDecoders sync.Pool
 	gzipWriters, lz4Writers, zstdEncoders sync.Pool
+	turns                                 turns // of Validator.Check; readers of what is in the log hold batches longer
 }
 
 // maxKeptBuffer is the largest scratch that is kept: one huge batch does not hold its memory for ever.
@@ -95,7 +97,7 @@ func readAll(dst []byte, r io.Reader, maxBytes int) ([]byte, error) {
 	start := len(dst)
 	for {
 		if len(dst) == cap(dst) {
-			dst = append(dst, 0)[:len(dst)]
+			dst = slices.Grow(dst, max(len(dst), 512)) // append would grow large ones by a quarter, and leave five times as much behind
 		}
 		room := min(cap(dst)-len(dst), maxBytes+1-(len(dst)-start))
 		n, err := r.Read(dst[len(dst) : len(dst)+room])

@@ -67,21 +67,25 @@ func (c *Codecs) unpack(b Batch, maxBytes int) (payload []byte, scratch *[]byte,
 		return nil, nil, corrupt("Record batch is corrupt (the size %d is smaller than the minimum allowed overhead %d)",
 			len(b), HeaderSize)
 	}
-	codec := b.Attributes().Codec()
-	if codec == None {
+	if b.Attributes().Codec() == None {
 		return b.Payload(), nil, nil
 	}
-	if maxBytes == 0 {
-		maxBytes = DefaultMaxDecompressedBytes
-	}
 	scratch = c.takeBuffer()
-	payload, err = c.Decompress(codec, (*scratch)[:0], b.Payload(), maxBytes)
-	if err != nil {
+	if payload, err = c.unpackInto(scratch, b, maxBytes); err != nil {
 		c.giveBuffer(scratch)
 		return nil, nil, err
 	}
-	*scratch = payload
 	return payload, scratch, nil
+}
+
+// unpackInto unpacks a compressed batch. It leaves in scratch what that grew to, whatever comes of it.
+func (c *Codecs) unpackInto(scratch *[]byte, b Batch, maxBytes int) (payload []byte, err error) {
+	if maxBytes == 0 {
+		maxBytes = DefaultMaxDecompressedBytes
+	}
+	payload, err = c.Decompress(b.Attributes().Codec(), (*scratch)[:0], b.Payload(), maxBytes)
+	*scratch = payload[:0]
+	return payload, err
 }
 
 func errRemaining() error {

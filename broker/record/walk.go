@@ -43,11 +43,12 @@ type walk struct {
 
 // checkRecords is LogValidator's pass over every record, and the rewriting that may follow from it.
 func (v *Validator) checkRecords(b Batch, r *Rules, nowMillis int64) (Batch, error) {
-	payload, scratch, err := v.Codecs.unpack(b, r.MaxDecompressedBytes)
+	u, err := v.Codecs.unpackInTurn(b, r.MaxDecompressedBytes)
 	if err != nil {
 		return nil, refusal(err)
 	}
-	defer v.Codecs.giveBuffer(scratch)
+	defer u.done()
+	payload := u.payload
 	v.walk = walk{maxTimestamp: NoTimestamp, inOrder: true}
 	if err := v.walk.run(b, payload, r, nowMillis); err != nil {
 		return nil, refusal(err)

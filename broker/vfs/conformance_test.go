@@ -54,6 +54,7 @@ func conformance() map[string]func(t *testing.T, fsys FS, dir string) {
 		"remove":                                remove,
 		"an open file outlives its name":        openOutlivesName,
 		"locks":                                 locks,
+		"the incarnation stays without a crash": incarnations,
 		"free bytes":                            freeBytes,
 		"write atomically":                      writeAtomically,
 		"errors of paths below files":           belowFile,
@@ -340,6 +341,17 @@ func freeBytes(t *testing.T, fsys FS, dir string) {
 	}
 	_, err = fsys.FreeBytes(filepath.Join(dir, "absent"))
 	wantErr(t, err, fs.ErrNotExist)
+}
+
+func incarnations(t *testing.T, fsys FS, dir string) {
+	first := fsys.Incarnation(dir)
+	mustCreate(t, fsys, filepath.Join(dir, "file"), "x")
+	if again := fsys.Incarnation(dir); again != first {
+		t.Errorf("the incarnation changed from %q to %q without a crash", first, again)
+	}
+	if absent := fsys.Incarnation(filepath.Join(dir, "absent")); absent != "" && absent != first {
+		t.Errorf("of a directory that is not there: %q", absent)
+	}
 }
 
 func writeAtomically(t *testing.T, fsys FS, dir string) {

@@ -170,6 +170,8 @@ func (f *faulty) Lock(name string) (io.Closer, error) {
 	return f.inner.Lock(name)
 }
 
+func (f *faulty) Incarnation(path string) string { return f.inner.Incarnation(path) }
+
 func (f *faulty) FreeBytes(path string) (int64, error) {
 	if err := f.ask(Op{Kind: OpFree, Name: path}); err != nil {
 		return 0, err

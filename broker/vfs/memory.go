@@ -16,6 +16,7 @@ import (
 // Memory is a file system in memory that remembers what was synced, so that CrashClone can take away what was not.
 // It is deterministic: it has no clock (every file has the zero time) and no order of its own.
 type Memory struct {
+	crashes int // before this one, which is what Incarnation tells; fixed
 	mu      sync.Mutex
 	root    *inode     // fixed; what hangs below it is guarded by mu
 	pending []nameEdit // changes of names that no SyncDir has made durable, oldest first; guarded by mu
@@ -235,6 +236,9 @@ func (m *Memory) FreeBytes(path string) (int64, error) {
 	}
 	return memoryFreeBytes, nil
 }
+
+// Incarnation is FS.Incarnation: it changes with each crash.
+func (m *Memory) Incarnation(string) string { return fmt.Sprintf("after %d crashes", m.crashes) }
 
 // lookup finds a file or directory. The caller holds mu.
 func (m *Memory) lookup(path string) (*inode, error) {

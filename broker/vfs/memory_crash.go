@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"slices"
 	"syscall"
@@ -131,7 +132,21 @@ func (e nameEdit) makeDurable() {
 func (m *Memory) CrashClone(rng *rand.Rand) *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	names := m.survivingNames(rng)
+	root := cloneTree(m.root, m.survivingNames(rng), func(c *content) []byte { return c.survive(rng) })
+	return &Memory{root: root, crashes: m.crashes + 1}
+}
+
+// KillClone is the file system as another process finds it after this one was killed: everything is there, synced or
+// not. The clone is on disk whole, holds no lock and shares nothing with m, which goes on.
+func (m *Memory) KillClone() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	root := cloneTree(m.root, func(n *inode) map[string]*inode { return n.children }, func(c *content) []byte { return bytes.Clone(c.data) })
+	return &Memory{root: root, crashes: m.crashes}
+}
+
+// cloneTree copies a tree whose directories hold what names says and whose files hold what data says.
+func cloneTree(root *inode, names func(dir *inode) map[string]*inode, data func(*content) []byte) *inode {
 	clones := map[*inode]*inode{}
 	var clone func(n *inode) *inode
 	clone = func(n *inode) *inode {
@@ -140,7 +155,7 @@ func (m *Memory) CrashClone(rng *rand.Rand) *Memory {
 		}
 		if !n.mode.IsDir() {
 			c := &inode{mode: n.mode}
-			c.content.data = n.content.survive(rng)
+			c.content.data = data(&n.content)
 			c.content.sync()
 			clones[n] = c
 			return c
@@ -154,7 +169,7 @@ func (m *Memory) CrashClone(rng *rand.Rand) *Memory {
 		}
 		return c
 	}
-	return &Memory{root: clone(m.root)}
+	return clone(root)
 }
 
 // survivingNames throws the dice for each change of names, oldest first. One survives only when every earlier change

@@ -75,6 +75,8 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
 }
 
+func (osFS) Incarnation(path string) string { return incarnation(path) }
+
 func (osFS) FreeBytes(path string) (int64, error) {
 	var s unix.Statfs_t
 	if err := retryInterrupted(func() error { return unix.Statfs(path, &s) }); err != nil {

@@ -34,6 +34,10 @@ type FS interface {
 	Lock(name string) (io.Closer, error)
 	// FreeBytes is what an unprivileged writer can still store on the file system that holds path.
 	FreeBytes(path string) (int64, error)
+	// Incarnation names the life of the page cache behind a directory: as long as the answer stays the same, every byte
+	// that was written there can be read, synced or not. It changes when the machine, or the mount, was down in between.
+	// Empty where nobody can tell.
+	Incarnation(path string) string
 }
 
 // File is an open file. Reads and writes carry their position, so one File serves any number of goroutines.

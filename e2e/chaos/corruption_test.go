@@ -107,6 +107,46 @@ func TestBitRotIsNeverCut(t *testing.T) {
 	}
 }
 
+// A byte has changed while the broker was down after kill -9, in data that was flushed and not yet checkpointed. Sound
+// batches follow, and nothing was lost since they were written: nothing may be cut. (Without the witness of that, on Linux
+// before 6.8, it is a torn tail.)
+func TestBitRotBehindTheCheckpointIsNotCutAfterAKill(t *testing.T) {
+	const hurt = 1
+	f := fill(t, regexp.MustCompile(`its log is corrupt|partition offline|log cannot be opened`))
+	f.Kill()
+	f.load.stop(t)
+	_, err := os.Stat(f.logs + "/.incarnation")
+	witness := err == nil
+	name := f.segments(t, hurt)[0]
+	if err := flipByte(name, batchSize(t, name)+90); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Restart()
+	after, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := endOffsets(t, f.Address())
+	if cut := ends[hurt] != offline || after.Size() != before.Size(); cut == witness {
+		t.Errorf("end offset %d, segment of %d bytes, %d before; a witness is there: %v", ends[hurt], after.Size(), before.Size(), witness)
+	}
+	if witness && !strings.Contains(f.Log(), "sound batch follows at byte") {
+		t.Error("the log does not say why the partition is offline")
+	}
+	for partition := range int32(partitions) {
+		if partition == hurt {
+			continue
+		}
+		if _, err := readWithin(t, f.Address(), partition, 10*time.Second); err != nil {
+			t.Errorf("partition %d, which is well: %v", partition, err)
+		}
+	}
+}
+
 // What a crash can leave behind the last acknowledged record is cut and logged; what was acknowledged stays, and the
 // producers go on.
 func TestTornTailIsCut(t *testing.T) {

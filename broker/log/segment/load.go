@@ -11,10 +11,10 @@ import (
 // OpenActive gets a segment found on disk ready for writing. Everything below verified is taken as it is, only headers
 // are read: an impossible one there is a *CorruptError. What follows is checked batch by batch, checksums included, and
 // given to visit in order; at the first fault the segment ends, and the fault is returned as torn together with how many
-// bytes were cut off.
+// bytes lie behind: they stay in the file until the caller cuts them off.
 //
 // verified is the recovery point: an offset at which a batch begins, or the end of the data.
-func (s *Segment) OpenActive(verified int64, indexIntervalBytes int64, now time.Time, visit func(b record.Batch) error) (torn error, cutBytes int64, err error) {
+func (s *Segment) OpenActive(verified int64, indexIntervalBytes int64, now time.Time, visit func(b record.Batch) error) (torn error, tailBytes int64, err error) {
 	file, err := s.Acquire()
 	if err != nil {
 		return nil, 0, err
@@ -41,11 +41,6 @@ func (s *Segment) OpenActive(verified int64, indexIntervalBytes int64, now time.
 	})
 	if err != nil {
 		return nil, 0, err
-	}
-	if valid < fileBytes {
-		if err := s.Cut(); err != nil {
-			return nil, 0, err
-		}
 	}
 	return torn, fileBytes - valid, nil
 }

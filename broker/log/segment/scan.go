@@ -127,3 +127,55 @@ func (s *Segment) Verify(position, nextOffset int64, visit func(b record.Batch, 
 	}
 	return position, fileBytes, nil, nil
 }
+
+// SoundBehind looks for a sound batch at position, whatever its offsets, or one with offsets from nextOffset on behind it,
+// wherever the bytes before that end: records may hold batches of other logs. at is where it begins; -1: there is none.
+func (s *Segment) SoundBehind(position, nextOffset int64) (at int64, err error) {
+	file, err := s.Acquire()
+	if err != nil {
+		return -1, err
+	}
+	defer s.Release()
+	fileBytes, err := file.Size()
+	if err != nil {
+		return -1, err
+	}
+	window := make([]byte, min(max(fileBytes-position, 0), 1<<20))
+	var whole []byte
+	least := s.base // of the batch at position itself
+	for position+record.HeaderSize <= fileBytes {
+		n, err := file.ReadAt(window[:min(int64(len(window)), fileBytes-position)], position)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return -1, err
+		}
+		at := 0
+		for ; at+record.HeaderSize <= n; at++ {
+			size, ok := s.mayBegin(window[at:n], position+int64(at), fileBytes, least)
+			least = nextOffset
+			if !ok {
+				continue
+			}
+			if whole, err = s.ReadBatch(Header{Position: position + int64(at), SizeBytes: size}, whole); err != nil {
+				return -1, err
+			}
+			if record.Batch(whole).VerifyCRC() == nil {
+				return position + int64(at), nil
+			}
+		}
+		if at == 0 {
+			break // the file has become shorter
+		}
+		position += int64(at)
+	}
+	return -1, nil
+}
+
+// mayBegin says whether p looks like the beginning of a batch with such offsets.
+func (s *Segment) mayBegin(p []byte, position, fileBytes, leastOffset int64) (size int64, ok bool) {
+	size, fault := headerFault(p, position, fileBytes)
+	if fault != "" {
+		return 0, false
+	}
+	b := record.Batch(p[:record.HeaderSize])
+	return size, b.BaseOffset() >= leastOffset && s.Fits(b.LastOffset())
+}
