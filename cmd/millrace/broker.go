@@ -25,7 +25,7 @@ func newBrokerStartCommand() *cobra.Command {
 		Use:   "start -c millrace.yaml",
 		Short: "Start the node that a configuration file describes",
 		Long: `Starts one node and runs it until SIGTERM or Ctrl-C, which drain and close it cleanly. A second start after a crash
-recovers. Logs go to standard error.`,
+recovers. Logs go to standard error. Under systemd (Type=notify) it says when it is ready.`,
 		Example: `  millrace broker start -c /etc/millrace/millrace.yaml
   millrace broker start -c millrace.yaml --set logging.level=debug`,
 		Args: cobra.NoArgs,
@@ -43,7 +43,11 @@ recovers. Logs go to standard error.`,
 			if err := b.Start(ctx); err != nil {
 				return err
 			}
+			if err := notifyReady(); err != nil {
+				logger.Warn("nobody was told that the node is ready", "error", err)
+			}
 			err = b.Wait(ctx)
+			_ = notifyStopping() // whoever does not hear it sees the end
 			return errors.Join(err, b.Close())
 		},
 	}

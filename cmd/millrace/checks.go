@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // check is one thing that health and doctor look at: what was seen, why it matters, and what to do.
@@ -37,7 +38,8 @@ func anyFailed(checks []check) bool {
 }
 
 // clusterChecks are what can be seen of a cluster's health through the Kafka protocol.
-func clusterChecks(ctx context.Context, cfg *settings, admin *kadm.Client) []check {
+func clusterChecks(ctx context.Context, cfg *settings, client *kgo.Client) []check {
+	admin := kadm.NewClient(client)
 	meta, err := admin.Metadata(ctx)
 	if err != nil {
 		if advertised := explainAdvertised(ctx, cfg); advertised != "" {
@@ -47,7 +49,11 @@ func clusterChecks(ctx context.Context, cfg *settings, admin *kadm.Client) []che
 	}
 	checks := []check{controllerCheck(meta)}
 	checks = append(checks, brokerChecks(ctx, cfg, meta)...)
+	checks = append(checks, memberChecks(ctx, client, admin)...)
 	checks = append(checks, partitionChecks(meta)...)
+	if c, short := minISRCheck(ctx, admin, meta); short {
+		checks = append(checks, c)
+	}
 	return append(checks, logdirChecks(ctx, admin)...)
 }
 
@@ -85,9 +91,9 @@ func partitionChecks(meta kadm.Metadata) []check {
 		count++
 		name := fmt.Sprintf("%s:%d", p.Topic, p.Partition)
 		switch partitionHealth(p.Leader, p.Replicas, p.ISR) {
-		case "leaderless":
+		case healthOffline:
 			leaderless = append(leaderless, name)
-		case "under-replicated":
+		case healthUnder:
 			under = append(under, name)
 		}
 		if len(p.Replicas) == 1 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -14,6 +15,7 @@ type listedBroker struct {
 	Port       int32   `json:"port"`
 	Rack       *string `json:"rack"`
 	Controller bool    `json:"controller"`
+	Status     string  `json:"status"` // ok, fenced or draining
 	Leaders    int     `json:"leader_partitions"`
 	Replicas   int     `json:"replicas"`
 }
@@ -35,7 +37,7 @@ func newClusterBrokersCommand(s *session) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("ask for metadata: %w", err)
 			}
-			list := listBrokers(meta)
+			list := withStatus(ctx, s, admin, listBrokers(meta))
 			return s.print(cmd, list, brokerTable(list))
 		},
 	}
@@ -44,7 +46,7 @@ func newClusterBrokersCommand(s *session) *cobra.Command {
 func listBrokers(meta kadm.Metadata) []listedBroker {
 	list := []listedBroker{}
 	for _, b := range meta.Brokers {
-		broker := listedBroker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack, Controller: b.NodeID == meta.Controller}
+		broker := listedBroker{ID: b.NodeID, Host: b.Host, Port: b.Port, Rack: b.Rack, Controller: b.NodeID == meta.Controller, Status: "ok"}
 		meta.Topics.EachPartition(func(p kadm.PartitionDetail) {
 			if p.Leader == b.NodeID {
 				broker.Leaders++
@@ -58,14 +60,36 @@ func listBrokers(meta kadm.Metadata) []listedBroker {
 	return list
 }
 
+// withStatus adds what the cluster says of each broker, and the fenced brokers, which metadata does not name.
+func withStatus(ctx context.Context, s *session, admin *kadm.Client, list []listedBroker) []listedBroker {
+	known, _, err := members(ctx, s.client)
+	if err != nil {
+		return list // an older cluster does not tell
+	}
+	for _, m := range known {
+		i := slices.IndexFunc(list, func(b listedBroker) bool { return b.ID == m.id })
+		if i < 0 {
+			i = len(list)
+			list = append(list, listedBroker{ID: m.id, Host: "-"})
+		}
+		switch {
+		case m.fenced:
+			list[i].Status = "fenced"
+		case brokerSettings(ctx, admin, m.id)[drainSetting] == "true":
+			list[i].Status = "draining"
+		}
+	}
+	return list
+}
+
 func brokerTable(list []listedBroker) *table {
-	t := newTable("BROKER", "ADDRESS", "RACK", "CONTROLLER", "+LEADERS", "+REPLICAS")
+	t := newTable("BROKER", "ADDRESS", "RACK", "CONTROLLER", "STATUS", "+LEADERS", "+REPLICAS")
 	for _, b := range list {
 		rack := "-"
 		if b.Rack != nil {
 			rack = *b.Rack
 		}
-		t.row(b.ID, fmt.Sprintf("%s:%d", b.Host, b.Port), rack, b.Controller, b.Leaders, b.Replicas)
+		t.row(b.ID, fmt.Sprintf("%s:%d", b.Host, b.Port), rack, b.Controller, b.Status, b.Leaders, b.Replicas)
 	}
 	return t
 }

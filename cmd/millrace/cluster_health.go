@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 type clusterHealth struct {
@@ -39,12 +38,12 @@ func newClusterHealthCommand(s *session) *cobra.Command {
 					return s.print(cmd, h, checkTable(h.Checks))
 				})
 			}
-			_, cancel, admin, err := s.admin(cmd)
+			_, cancel, _, err := s.admin(cmd)
 			if err != nil {
 				return err
 			}
 			cancel()
-			h := s.healthOf(cmd, admin)
+			h := s.healthOf(cmd)
 			if err := s.print(cmd, h, checkTable(h.Checks)); err != nil {
 				return err
 			}
@@ -60,10 +59,10 @@ func newClusterHealthCommand(s *session) *cobra.Command {
 	return cmd
 }
 
-func (s *session) healthOf(cmd *cobra.Command, admin *kadm.Client) clusterHealth {
+func (s *session) healthOf(cmd *cobra.Command) clusterHealth {
 	ctx, cancel := s.deadline(cmd)
 	defer cancel()
-	checks := clusterChecks(ctx, s.settings, admin)
+	checks := clusterChecks(ctx, s.settings, s.client)
 	return clusterHealth{Healthy: !anyFailed(checks), Checks: checks}
 }
 
@@ -71,12 +70,12 @@ func (s *session) healthOf(cmd *cobra.Command, admin *kadm.Client) clusterHealth
 func (s *session) health(cmd *cobra.Command) clusterHealth {
 	s.close()
 	s.client = nil
-	_, cancel, admin, err := s.admin(cmd)
+	_, cancel, _, err := s.admin(cmd)
 	if err != nil {
 		return clusterHealth{Checks: []check{{Name: "connection", Status: checkFail, Detail: firstLine(err.Error())}}}
 	}
 	cancel()
-	return s.healthOf(cmd, admin)
+	return s.healthOf(cmd)
 }
 
 func (s *session) awaitHealthy(cmd *cobra.Command, interval time.Duration) error {

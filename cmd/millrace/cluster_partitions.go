@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -18,13 +19,15 @@ type clusterPartition struct {
 }
 
 func newClusterPartitionsListCommand(s *session) *cobra.Command {
-	var unhealthy, internal bool
+	var unhealthy, internal, offline, under bool
+	var broker int32
 	cmd := &cobra.Command{
 		Use:     "list [TOPIC...]",
 		Aliases: []string{"ls"},
 		Short:   "List partitions with leader, replicas and in-sync replicas",
 		Example: `  millrace cluster partitions list
-  millrace cluster partitions list --unhealthy --format json`,
+  millrace cluster partitions list --unhealthy --format json
+  millrace cluster partitions list --broker 2 --internal`,
 		ValidArgsFunction: s.completeTopics(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel, admin, err := s.admin(cmd)
@@ -41,7 +44,8 @@ func newClusterPartitionsListCommand(s *session) *cobra.Command {
 			for _, topic := range topics {
 				for _, d := range topic.Partitions.Sorted() {
 					p := clusterPartition{d.Topic, d.Partition, d.Leader, d.LeaderEpoch, orEmpty(d.Replicas), orEmpty(d.ISR), orEmpty(d.OfflineReplicas), partitionHealth(d.Leader, d.Replicas, d.ISR)}
-					if unhealthy && p.Health == "ok" {
+					if unhealthy && p.Health == "ok" || offline && p.Health != healthOffline || under && p.Health != healthUnder ||
+						broker >= 0 && !slices.Contains(p.Replicas, broker) {
 						continue
 					}
 					list = append(list, p)
@@ -55,16 +59,26 @@ func newClusterPartitionsListCommand(s *session) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&unhealthy, "unhealthy", "u", false, "only partitions without a leader or with too few in-sync replicas")
+	cmd.Flags().BoolVar(&offline, "offline", false, "only partitions without a leader")
+	cmd.Flags().BoolVar(&under, "under-replicated", false, "only partitions with a leader and too few in-sync replicas")
+	cmd.Flags().Int32Var(&broker, "broker", -1, "only partitions with a replica on this broker")
+	cmd.MarkFlagsMutuallyExclusive("unhealthy", "offline", "under-replicated")
 	cmd.Flags().BoolVarP(&internal, "internal", "i", false, "internal topics, too")
 	return cmd
 }
 
+// What may be wrong with a partition.
+const (
+	healthOffline = "leaderless"
+	healthUnder   = "under-replicated"
+)
+
 func partitionHealth(leader int32, replicas, isr []int32) string {
 	switch {
 	case leader < 0:
-		return "leaderless"
+		return healthOffline
 	case len(isr) < len(replicas):
-		return "under-replicated"
+		return healthUnder
 	}
 	return "ok"
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -25,30 +26,24 @@ type quorumReplica struct {
 	LastCaughtUp int64  `json:"last_caught_up_timestamp"`
 }
 
+// votes reports whether the replica is one of the voters.
+func (r quorumReplica) votes() bool { return r.Role != "observer" }
+
 func newClusterQuorumCommand(s *session) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "quorum",
 		Short:   "Show the metadata quorum: leader, voters, observers and how far they are",
 		Example: "  millrace cluster quorum\n  millrace cluster quorum --format json",
-		Args:    cobra.NoArgs,
+		Args:    nounArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel, _, err := s.admin(cmd)
 			if err != nil {
 				return err
 			}
 			defer cancel()
-			partition := kmsg.NewDescribeQuorumRequestTopicPartition()
-			topic := kmsg.NewDescribeQuorumRequestTopic()
-			topic.Topic, topic.Partitions = "__cluster_metadata", append(topic.Partitions, partition)
-			request := kmsg.NewPtrDescribeQuorumRequest()
-			request.Topics = append(request.Topics, topic)
-			response, err := request.RequestWith(ctx, s.client)
+			info, err := describeQuorum(ctx, s.client)
 			if err != nil {
-				return quorumTrouble(err)
-			}
-			info, err := readQuorum(response)
-			if err != nil {
-				return fmt.Errorf("describe quorum: %w", err)
+				return err
 			}
 			summary := newTable("LEADER", "EPOCH", "HIGH-WATERMARK")
 			summary.row(info.Leader, info.LeaderEpoch, info.HighWatermark)
@@ -63,6 +58,25 @@ func newClusterQuorumCommand(s *session) *cobra.Command {
 			return s.print(cmd, info, summary, replicas)
 		},
 	}
+	cmd.AddCommand(newClusterAddVoterCommand(s), newClusterRemoveVoterCommand(s))
+	return cmd
+}
+
+func describeQuorum(ctx context.Context, client *kgo.Client) (quorumInfo, error) {
+	partition := kmsg.NewDescribeQuorumRequestTopicPartition()
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic, topic.Partitions = "__cluster_metadata", append(topic.Partitions, partition)
+	request := kmsg.NewPtrDescribeQuorumRequest()
+	request.Topics = append(request.Topics, topic)
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return quorumInfo{}, quorumTrouble(err)
+	}
+	info, err := readQuorum(response)
+	if err != nil {
+		return quorumInfo{}, fmt.Errorf("describe quorum: %w", err)
+	}
+	return info, nil
 }
 
 func quorumTrouble(err error) error {

@@ -41,12 +41,12 @@ type demo struct {
 	clients  []*kgo.Client
 }
 
-func startDemo(ctx context.Context, address string) (*demo, error) {
-	producer, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ClientID("millrace-demo"), kgo.DefaultProduceTopic(demoTopic), kgo.ProducerLinger(20*time.Millisecond))
+func startDemo(ctx context.Context, addresses ...string) (*demo, error) {
+	producer, err := kgo.NewClient(kgo.SeedBrokers(addresses...), kgo.ClientID("millrace-demo"), kgo.DefaultProduceTopic(demoTopic), kgo.ProducerLinger(20*time.Millisecond))
 	if err != nil {
 		return nil, fmt.Errorf("start demo: %w", err)
 	}
-	created, err := kadm.NewClient(producer).CreateTopic(ctx, demoPartitions, 1, nil, demoTopic)
+	created, err := kadm.NewClient(producer).CreateTopic(ctx, demoPartitions, -1, nil, demoTopic)
 	if err == nil {
 		err = created.Err
 	}
@@ -54,7 +54,7 @@ func startDemo(ctx context.Context, address string) (*demo, error) {
 		producer.Close()
 		return nil, fmt.Errorf("create demo topic %s: %w", demoTopic, err)
 	}
-	consumer, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ClientID("millrace-demo"), kgo.ConsumerGroup(demoGroup), kgo.ConsumeTopics(demoTopic))
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(addresses...), kgo.ClientID("millrace-demo"), kgo.ConsumerGroup(demoGroup), kgo.ConsumeTopics(demoTopic))
 	if err != nil {
 		producer.Close()
 		return nil, fmt.Errorf("start demo: %w", err)

@@ -36,10 +36,14 @@ func newDevCommand() *cobra.Command {
 	var o devOptions
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run a whole Millrace in one process, for development",
+		Short: "Run a whole Millrace for development: one process, or a cluster of several",
 		Long: `Runs everything in one process with embedded defaults, ready in well under a second. Data lives under --data-dir and
-is there again at the next start. Ctrl-C stops it cleanly.`,
+is there again at the next start. Ctrl-C stops it cleanly.
+
+With --nodes 3 it is a cluster: three processes, each with a millrace.yaml of its own under --data-dir, so that one can be
+killed and brought back with 'millrace broker start -c'. Topics have three replicas unless told otherwise.`,
 		Example: `  millrace dev
+  millrace dev --nodes 3                             # a cluster: kill -9 one of its processes and bring it back
   millrace dev --demo                                # with a live sample stream to look at
   millrace dev --ephemeral --kafka-addr 127.0.0.1:0  # leaves nothing behind, any free port
   millrace dev --set num.partitions=6 --format json  # for scripts: one line of JSON when ready`,
@@ -53,7 +57,7 @@ is there again at the next start. Ctrl-C stops it cleanly.`,
 	f.StringVar(&o.dataDir, "data-dir", "millrace-data", "directory that keeps the data")
 	f.StringVar(&o.kafkaAddr, "kafka-addr", "127.0.0.1:9092", "where Kafka clients connect, host:port")
 	f.StringVar(&o.httpAddr, "http-addr", "127.0.0.1:9644", "where metrics, health and administration are served, host:port")
-	f.IntVar(&o.nodes, "nodes", 1, "number of nodes (1 in this version)")
+	f.IntVar(&o.nodes, "nodes", 1, "number of nodes: 1 (in this process), 3 or 5 (a process each; the addresses of node i lie 10*(i-1) ports above those given)")
 	f.StringArrayVar(&o.set, "set", nil, "KEY=VALUE, repeatable: a broker setting by Kafka's name, or a node setting by its path in millrace.yaml")
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep nothing: data goes to a temporary directory that is removed at the stop (after kill -9: at the next such start)")
 	f.BoolVar(&o.demo, "demo", false, "feed a live sample stream (positions of rides) with a consumer group reading it")
@@ -61,8 +65,8 @@ is there again at the next start. Ctrl-C stops it cleanly.`,
 }
 
 func runDev(ctx context.Context, o *devOptions, asJSON bool, stdout, stderr io.Writer) error {
-	if o.nodes != 1 {
-		return usagef("--nodes %d: this version runs one node", o.nodes)
+	if err := checkDevNodes(o.nodes); err != nil {
+		return err
 	}
 	root := o.dataDir
 	if o.ephemeral {
@@ -72,6 +76,12 @@ func runDev(ctx context.Context, o *devOptions, asJSON bool, stdout, stderr io.W
 		}
 		defer dir.remove()
 		root = dir.path
+	}
+	if o.nodes > 1 {
+		return runDevCluster(ctx, o, root, asJSON, stdout, stderr)
+	}
+	if err := checkWritten(root, 1); err != nil {
+		return err
 	}
 	cfg, file, err := devConfig(o, root)
 	if err != nil {

@@ -69,7 +69,7 @@ func (s *session) diagnose(cmd *cobra.Command) []check {
 	ctx, cancel := s.deadline(cmd)
 	defer cancel()
 	admin := kadm.NewClient(client)
-	cluster := clusterChecks(ctx, cfg, admin) // first, while the client knows only the addresses that are known to answer
+	cluster := clusterChecks(ctx, cfg, client) // first, while the client knows only the addresses that are known to answer
 	if cluster[0].Status != checkFail {
 		checks = append(checks, versionCheck(ctx, admin))
 	}

@@ -17,7 +17,7 @@ func newTopicCommand(s *session) *cobra.Command {
   millrace topic describe orders
   millrace topic delete orders --dry-run`,
 		newTopicListCommand(s), newTopicDescribeCommand(s), newTopicCreateCommand(s), newTopicDeleteCommand(s),
-		newTopicAlterCommand(s), newTopicAddPartitionsCommand(s), newTopicTrimCommand(s), newTopicAnalyzeCommand(s),
+		newTopicAlterCommand(s), newTopicAddPartitionsCommand(s), newTopicSetReplicasCommand(s), newTopicTrimCommand(s), newTopicAnalyzeCommand(s),
 		newProduceCommand(s), newConsumeCommand(s))
 }
 

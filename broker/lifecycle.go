@@ -1,0 +1,275 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The pauses of the lifecycle where nothing could wake it.
+const (
+	minLifecyclePause = 5 * time.Millisecond
+	maxLifecyclePause = 250 * time.Millisecond
+	// While the broker wants to stop, it asks so often whether it may.
+	shutdownPause = 10 * time.Millisecond
+)
+
+// lifecycleConfig is what a lifecycle needs of the rest of the node.
+type lifecycleConfig struct {
+	NodeID int32
+	// Register makes the request that tells the controller of this start of the process.
+	Register func() *kmsg.BrokerRegistrationRequest
+	// Offline returns the ids of log directories that failed.
+	Offline func() [][16]byte
+	// MetadataOffset is the index up to which this node has handled the metadata log; Await waits for one.
+	MetadataOffset func() int64
+	Await          func(ctx context.Context, index uint64) error
+	// Controller is the leader of the quorum, and a channel that is closed when it changes.
+	Controller func() (id int32, known bool, changed <-chan struct{})
+	// Send asks another broker, or this one.
+	Send     func(ctx context.Context, nodeID int32, request kmsg.Request) (kmsg.Response, error)
+	Interval func() time.Duration // broker.heartbeat.interval.ms
+	Timeout  func() time.Duration // broker.session.timeout.ms
+	Logger   *slog.Logger
+}
+
+// lifecycle keeps this broker registered at the controller and its session there alive. Kafka: BrokerLifecycleManager.
+//
+//	register -> fenced -> (image holds the registration) heartbeat -> unfenced -> heartbeats ... -> wants to stop -> may stop
+//
+// A broker whose controller cannot be reached goes on as it is: whether it is fenced is for others to say, and it hears of
+// it by the metadata log.
+type lifecycle struct {
+	cfg       lifecycleConfig
+	epoch     atomic.Int64  // of the registration; -1: none
+	fenced    atomic.Bool   // as the last heartbeat was answered
+	unfenced  chan struct{} // closed when the broker is unfenced for the first time
+	wanted    chan struct{} // closed when it is to stop
+	granted   chan struct{} // closed when it may
+	wantOnce  sync.Once
+	poked     chan struct{} // a token when there is something to tell the controller at once
+	ctx       context.Context
+	cancel    context.CancelFunc
+	finished  chan struct{}
+	lastFault string // owned by run: what was logged last
+}
+
+func newLifecycle(cfg lifecycleConfig) *lifecycle {
+	l := &lifecycle{
+		cfg: cfg, unfenced: make(chan struct{}), wanted: make(chan struct{}), granted: make(chan struct{}),
+		poked: make(chan struct{}, 1), finished: make(chan struct{}),
+	}
+	l.epoch.Store(-1)
+	l.fenced.Store(true)
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+// Epoch is the epoch of this broker's registration, -1 before there is one.
+func (l *lifecycle) Epoch() int64 { return l.epoch.Load() }
+
+// Fenced reports what the controller said last.
+func (l *lifecycle) Fenced() bool { return l.fenced.Load() }
+
+// Poke sends a heartbeat now, as when a log directory has failed.
+func (l *lifecycle) Poke() {
+	select {
+	case l.poked <- struct{}{}:
+	default:
+	}
+}
+
+// AwaitUnfenced returns once the broker may serve.
+func (l *lifecycle) AwaitUnfenced(ctx context.Context) error {
+	select {
+	case <-l.unfenced:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop asks the controller to move this broker's leaderships away, and waits until that is done or ctx ends; then the
+// lifecycle is over. It may be called when run never was.
+func (l *lifecycle) Stop(ctx context.Context, running bool) (granted bool) {
+	l.wantOnce.Do(func() { close(l.wanted) })
+	if running {
+		select {
+		case <-l.granted:
+			granted = true
+		case <-l.finished:
+		case <-ctx.Done():
+		}
+	}
+	l.cancel()
+	if running {
+		<-l.finished
+	}
+	return granted
+}
+
+// run registers and heartbeats until Stop.
+func (l *lifecycle) run() {
+	defer close(l.finished)
+	for pause := minLifecyclePause; l.ctx.Err() == nil; {
+		id, known, changed := l.cfg.Controller()
+		if !known {
+			l.wait(changed, maxLifecyclePause)
+			continue
+		}
+		wait, err := l.step(id, changed)
+		switch {
+		case err == nil:
+			pause, l.lastFault = minLifecyclePause, ""
+			l.wait(changed, wait)
+		case l.ctx.Err() == nil:
+			l.tell(err)
+			l.wait(changed, pause)
+			pause = min(2*pause, maxLifecyclePause)
+		}
+	}
+}
+
+// step sends what is due to the controller and says how long it may stay silent.
+func (l *lifecycle) step(controller int32, changed <-chan struct{}) (time.Duration, error) {
+	if l.epoch.Load() < 0 {
+		if err := l.register(controller, changed); err != nil {
+			return 0, err
+		}
+	}
+	return l.heartbeat(controller, changed)
+}
+
+// ask sends a request and waits for the answer until a session could have ended or another controller is there.
+func (l *lifecycle) ask(controller int32, changed <-chan struct{}, request kmsg.Request) (kmsg.Response, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.Timeout())
+	defer cancel()
+	answered := make(chan struct{})
+	watcher := make(chan struct{})
+	go func() { // ends before ask does
+		defer close(watcher)
+		select {
+		case <-changed:
+			cancel()
+		case <-answered:
+		}
+	}()
+	response, err := l.cfg.Send(ctx, controller, request)
+	close(answered)
+	<-watcher
+	return response, err
+}
+
+func (l *lifecycle) register(controller int32, changed <-chan struct{}) error {
+	response, err := l.ask(controller, changed, l.cfg.Register())
+	if err != nil {
+		return fmt.Errorf("register at broker %d: %w", controller, err)
+	}
+	answer, ok := response.(*kmsg.BrokerRegistrationResponse)
+	if !ok {
+		return fmt.Errorf("register at broker %d: answered by a %T", controller, response)
+	}
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		return fmt.Errorf("register at broker %d: %w", controller, err)
+	}
+	// What the heartbeat states must be true: that this node knows of its own registration.
+	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.Timeout())
+	defer cancel()
+	if err := l.cfg.Await(ctx, uint64(answer.BrokerEpoch)); err != nil {
+		return fmt.Errorf("wait for the metadata of the registration: %w", err)
+	}
+	l.epoch.Store(answer.BrokerEpoch)
+	l.cfg.Logger.Info("registered", "controller", controller, "broker.epoch", answer.BrokerEpoch)
+	return nil
+}
+
+func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.Duration, error) {
+	request := kmsg.NewPtrBrokerHeartbeatRequest()
+	request.BrokerID, request.BrokerEpoch = l.cfg.NodeID, l.epoch.Load()
+	request.CurrentMetadataOffset, request.OfflineLogDirs = l.cfg.MetadataOffset(), l.cfg.Offline()
+	request.WantShutdown = l.stopping()
+	response, err := l.ask(controller, changed, request)
+	if err != nil {
+		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, err)
+	}
+	answer, ok := response.(*kmsg.BrokerHeartbeatResponse)
+	if !ok {
+		return 0, fmt.Errorf("heartbeat to broker %d: answered by a %T", controller, response)
+	}
+	switch err := kerr.ErrorForCode(answer.ErrorCode); {
+	case errors.Is(err, kerr.StaleBrokerEpoch), errors.Is(err, kerr.BrokerIDNotRegistered):
+		l.epoch.Store(-1)
+		return 0, fmt.Errorf("heartbeat to broker %d, registering anew: %w", controller, err)
+	case err != nil:
+		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, err)
+	}
+	return l.answered(answer), nil
+}
+
+// answered follows the controller's answer and says when the next heartbeat is due.
+func (l *lifecycle) answered(answer *kmsg.BrokerHeartbeatResponse) time.Duration {
+	if was := l.fenced.Swap(answer.IsFenced); was != answer.IsFenced {
+		l.cfg.Logger.Info("fencing changed", "fenced", answer.IsFenced)
+	}
+	switch {
+	case l.stopping() && answer.ShouldShutdown:
+		close(l.granted)
+		l.cancel()
+		return 0
+	case l.stopping():
+		return shutdownPause
+	case answer.IsFenced:
+		return minLifecyclePause // it is about to be unfenced, or has more of the log to read
+	}
+	select {
+	case <-l.unfenced:
+	default:
+		close(l.unfenced)
+	}
+	return l.cfg.Interval()
+}
+
+func (l *lifecycle) stopping() bool {
+	select {
+	case <-l.wanted:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait returns when there is something to do, after d at the latest.
+func (l *lifecycle) wait(changed <-chan struct{}, d time.Duration) {
+	wanted := l.wanted
+	if l.stopping() {
+		wanted = nil // known already
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-wanted:
+	case <-l.poked:
+	case <-timer.C:
+	case <-l.ctx.Done():
+	}
+}
+
+// tell logs a fault that is not the one logged last. Losing the controller for a moment is no fault.
+func (l *lifecycle) tell(err error) {
+	level := slog.LevelWarn
+	if errors.Is(err, context.Canceled) || errors.Is(err, kerr.NotController) {
+		level = slog.LevelDebug
+	}
+	if text := err.Error(); text != l.lastFault {
+		l.lastFault = text
+		l.cfg.Logger.Log(l.ctx, level, "the controller does not know that this broker is alive, trying again", "error", oneLine(err))
+	}
+}

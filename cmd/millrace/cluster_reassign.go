@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+type reassignment struct {
+	Topic     string  `json:"topic"`
+	Partition int32   `json:"partition"`
+	Replicas  []int32 `json:"replicas"`
+	Adding    []int32 `json:"adding"`
+	Removing  []int32 `json:"removing"`
+}
+
+func newClusterReassignListCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:               "list [TOPIC...]",
+		Aliases:           []string{"ls"},
+		Short:             "List the replicas that are being moved",
+		Example:           "  millrace cluster reassign list",
+		ValidArgsFunction: s.completeTopics(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := s.reassignments(cmd, args)
+			if err != nil {
+				return err
+			}
+			t := newTable("TOPIC", "PARTITION", "REPLICAS", "ADDING", "REMOVING")
+			for _, r := range list {
+				t.row(r.Topic, r.Partition, joinIDs(r.Replicas), joinIDs(r.Adding), joinIDs(r.Removing))
+			}
+			return s.print(cmd, list, t)
+		},
+	}
+}
+
+// reassignments lists what is under way, of all topics or of those named.
+func (s *session) reassignments(cmd *cobra.Command, topics []string) ([]reassignment, error) {
+	ctx, cancel, admin, err := s.admin(cmd)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	var set kadm.TopicsSet
+	if len(topics) > 0 {
+		found, missing, err := findTopics(ctx, admin, topics, false, true)
+		if err == nil {
+			err = missing.err()
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range found {
+			set.Add(t.Topic, t.Partitions.Numbers()...)
+		}
+	}
+	responses, err := admin.ListPartitionReassignments(ctx, set)
+	if err != nil {
+		return nil, fmt.Errorf("list reassignments: %w", err)
+	}
+	list := []reassignment{}
+	for _, r := range responses.Sorted() {
+		if len(r.AddingReplicas)+len(r.RemovingReplicas) > 0 {
+			list = append(list, reassignment{r.Topic, r.Partition, orEmpty(r.Replicas), orEmpty(r.AddingReplicas), orEmpty(r.RemovingReplicas)})
+		}
+	}
+	return list, nil
+}
+
+func newClusterReassignCancelCommand(s *session) *cobra.Command {
+	var all, dryRun bool
+	cmd := &cobra.Command{
+		Use:   "cancel [TOPIC...]",
+		Short: "Stop moving replicas and go back to where they were",
+		Long: `Cancels the reassignments of the topics, or all of them. Replicas that were being added are removed again. The controller
+begins others where a broker is draining ('cluster undrain') or the cluster is out of balance ('cluster balance pause').`,
+		Example: `  millrace cluster reassign cancel orders
+  millrace cluster reassign cancel --all`,
+		ValidArgsFunction: s.completeTopics(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) > 0) {
+				return usagef("name topics, or give --all")
+			}
+			list, err := s.reassignments(cmd, args)
+			if err != nil {
+				return err
+			}
+			var request kadm.AlterPartitionAssignmentsReq
+			for _, r := range list {
+				request.CancelAssign(r.Topic, r.Partition)
+			}
+			return s.alterAssignments(cmd, request, "cancelled", dryRun)
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "of all topics")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be cancelled, change nothing")
+	return cmd
+}
+
+// alterAssignments sends a request of which each partition has an outcome of its own.
+func (s *session) alterAssignments(cmd *cobra.Command, request kadm.AlterPartitionAssignmentsReq, status string, dryRun bool) error {
+	var done outcomes
+	done.list = []outcome{}
+	if dryRun {
+		for topic, partitions := range request {
+			for number := range partitions {
+				done.add("partition", topic+":"+strconv.Itoa(int(number)), "would be "+status, nil)
+			}
+		}
+		sortOutcomes(done.list)
+		return done.print(s, cmd, "PARTITION")
+	}
+	ctx, cancel, admin, err := s.admin(cmd)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	responses, err := admin.AlterPartitionAssignments(ctx, request)
+	if err != nil {
+		return fmt.Errorf("alter the assignment of replicas: %w", err)
+	}
+	for _, r := range responses.Sorted() {
+		done.add("partition", r.Topic+":"+strconv.Itoa(int(r.Partition)), status, brokerError(r.Err, r.ErrMessage))
+	}
+	return done.print(s, cmd, "PARTITION")
+}
