@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"cmd/millrace": {"broker", "metadata/config"}, // config keys and validation need the catalogue; everything else goes through package broker
 
 	// The assembly closes every seam.
-	"broker": {"broker/api", "broker/coordinator", "broker/gateway", "broker/group", "broker/log", "broker/replica", "broker/server", "metadata", "security"},
+	"broker": {"broker/api", "broker/coordinator", "broker/gateway", "broker/group", "broker/log", "broker/peer", "broker/replica", "broker/server", "metadata", "security"},
 
 	"broker/gateway":     {"broker/group", "security"}, // consumer lag is made from the groups' committed offsets
 	"broker/api":         {"broker/group", "broker/coordinator", "broker/peer", "broker/replica", "broker/server", "broker/log", "metadata", "security"},
@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"broker/coordinator": {},
 	"broker/replica":     {"broker/log", "metadata", "security"}, // replicas follow the metadata image and its deltas
 	"broker/log":         {},
+	"broker/peer":        {}, // whom it connects and what they say to each other is the caller's business
 
 	"metadata": {"security"}, // names are keyed by tenant
 	"security": {},

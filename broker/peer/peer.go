@@ -19,6 +19,18 @@ const (
 	PurposeJoin  Purpose = 3 // a question of a node that is no member yet, or does not know whether it is
 )
 
+func (p Purpose) String() string {
+	switch p {
+	case PurposeKafka:
+		return "kafka"
+	case PurposeRaft:
+		return "raft"
+	case PurposeJoin:
+		return "join"
+	}
+	return "unknown"
+}
+
 // Identity names one end of a connection.
 type Identity struct {
 	ClusterID   string // "": not known yet; only PurposeJoin may say so
@@ -38,10 +50,36 @@ type Config struct {
 	Registerer prometheus.Registerer // optional
 }
 
-// Errors of a handshake.
+// Errors of a handshake and of requests.
 var (
 	// ErrRefused says that the other end is there and does not want this connection; the reason is in the message.
 	ErrRefused = errors.New("the other broker refused the connection")
 	// ErrOutcomeUnknown says that a request was sent and its answer did not come.
 	ErrOutcomeUnknown = errors.New("the request was sent, its answer did not come")
+	// ErrUnknownNode says that nobody knows where a node is, or that it is no member.
+	ErrUnknownNode = errors.New("the address of the broker is not known")
+	// ErrClosed says that this side was closed.
+	ErrClosed = errors.New("the connections to other brokers are closed")
 )
+
+const (
+	defaultHandshakeTimeout = 5 * time.Second
+
+	maxClusterIDBytes    = 64
+	maxReasonBytes       = 255
+	maxPendingHandshakes = 128     // that have not finished; those above are closed at once
+	maxRemembered        = 4096    // accepted connections whose other end Mux.Peer still knows
+	maxInFlight          = 64      // requests of one shared connection that wait for their answer
+	maxAnswerBytes       = 1 << 30 // as for any Kafka answer: an int32, and nobody asks for more
+	readBufferBytes      = 16 << 10
+)
+
+func (c Config) withDefaults() Config {
+	if c.HandshakeTimeout == 0 {
+		c.HandshakeTimeout = defaultHandshakeTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
