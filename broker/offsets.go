@@ -44,8 +44,8 @@ func (o *offsetsLog) Append(_ context.Context, number int32, batch record.Batch,
 	return entries[0].LastOffset + 1, entries[0].Err
 }
 
-// AwaitCommitted calls done once the high watermark has reached offset, or cannot any more.
-func (o *offsetsLog) AwaitCommitted(number int32, offset int64, done func(error)) {
+// AwaitCommitted calls done once the high watermark has reached offset in the leader epoch, or cannot any more.
+func (o *offsetsLog) AwaitCommitted(number int32, offset int64, leaderEpoch int32, done func(error)) {
 	p, err := o.partition(number)
 	if err != nil {
 		done(err)
@@ -53,23 +53,26 @@ func (o *offsetsLog) AwaitCommitted(number int32, offset int64, done func(error)
 	}
 	w := replica.NewWaiter()
 	if !p.AwaitOffset(offset, w) {
-		done(committed(p, offset))
+		done(committed(p, offset, leaderEpoch))
 		return
 	}
-	go func() { // ends when the partition reaches the offset, goes offline, is removed or its manager closes
+	go func() { // ends when the partition reaches the offset, changes its leader, goes offline, is removed or its manager closes
 		<-w.C
-		done(committed(p, offset))
+		done(committed(p, offset, leaderEpoch))
 	}()
 }
 
-func committed(p *replica.Partition, offset int64) error {
-	if p.HighWatermark() >= offset {
-		return nil
-	}
+// committed reads the high watermark before it looks who leads: epochs only grow, so a watermark that was read before the
+// epoch was found to be the same is of that epoch.
+func committed(p *replica.Partition, offset int64, leaderEpoch int32) error {
+	reached := p.HighWatermark() >= offset
 	if err := p.Err(); err != nil {
 		return err
 	}
-	return kerr.NotLeaderForPartition
+	if !reached || p.LeaderEpoch() != leaderEpoch {
+		return kerr.NotLeaderForPartition
+	}
+	return nil
 }
 
 // Read returns whole batches from offset on for loading a shard.

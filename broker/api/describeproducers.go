@@ -9,12 +9,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/log/producer"
+	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/security"
 )
 
 // DescribeProducers (key 61), version 0.
-// Kafka: KafkaApis.handleDescribeProducersRequest, UnifiedLog.activeProducers.
+// Kafka: KafkaApis.handleDescribeProducersRequest, Partition.activeProducerState, UnifiedLog.activeProducers.
+//
+// Any replica answers for its own log.
 
 func describeProducers(s *Services, c *Call, r *kmsg.DescribeProducersRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.DescribeProducersResponse)
@@ -26,7 +29,7 @@ func describeProducers(s *Services, c *Call, r *kmsg.DescribeProducersRequest) k
 			p.Partition = number
 			states, err := s.activeProducers(c, t.Topic, number)
 			p.ErrorCode, p.ErrorMessage = s.outcome(err)
-			if _, absent := s.Replicas.ByName(c.Identity.Tenant, t.Topic, 0); absent == nil && errors.Is(err, kerr.UnknownTopicOrPartition) {
+			if s.Replicas.TopicByName(c.Identity.Tenant, []byte(t.Topic)) != nil && errors.Is(err, kerr.UnknownTopicOrPartition) {
 				p.ErrorMessage = nil // Kafka has words for a topic that is not there, and none for a partition
 			}
 			for i := range states {
@@ -46,9 +49,9 @@ func (s *Services) activeProducers(c *Call, topic string, number int32) ([]produ
 	if fault := controller.CheckTopicName(topic); fault != nil {
 		return nil, fault
 	}
-	p, kafkaErr := s.Replicas.ByName(c.Identity.Tenant, topic, number)
-	if kafkaErr != nil {
-		return nil, kafkaErr
+	p, fault := s.replicaOf(c, topic, number)
+	if fault != nil {
+		return nil, fault
 	}
 	l := p.Log()
 	if l == nil {
@@ -57,6 +60,24 @@ func (s *Services) activeProducers(c *Call, topic string, number int32) ([]produ
 	states := l.ActiveProducers()
 	slices.SortFunc(states, func(a, b producer.State) int { return cmp.Compare(a.ID, b.ID) })
 	return states, nil
+}
+
+// replicaOf returns this broker's replica of a partition, whether it leads or follows.
+func (s *Services) replicaOf(c *Call, topic string, number int32) (*replica.Partition, error) {
+	t := s.Replicas.TopicByName(c.Identity.Tenant, []byte(topic))
+	if t == nil {
+		return nil, kerr.UnknownTopicOrPartition
+	}
+	if p := t.Partition(number); p != nil {
+		if err := p.Err(); errors.Is(err, kerr.KafkaStorageError) {
+			return nil, err
+		}
+		return p, nil
+	}
+	if number >= 0 && int(number) < t.PartitionCount() {
+		return nil, kerr.NotLeaderForPartition
+	}
+	return nil, kerr.UnknownTopicOrPartition
 }
 
 func activeProducer(state *producer.State) kmsg.DescribeProducersResponseTopicPartitionActiveProducer {

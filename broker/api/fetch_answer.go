@@ -33,7 +33,6 @@ func (s *session) encodeFetch(w *server.Writer, a *fetchAnswer) error {
 		targets = nil
 	}
 	unknownLast(targets)
-	misled := false
 	e.array(countTopics(targets))
 	for len(targets) > 0 {
 		run, respond := topicRun(targets)
@@ -42,7 +41,6 @@ func (s *session) encodeFetch(w *server.Writer, a *fetchAnswer) error {
 			e.array(respond)
 			for i := range targets[:run] {
 				if t := &targets[i]; t.respond {
-					misled = misled || t.code == kerr.NotLeaderForPartition.Code || t.code == kerr.FencedLeaderEpoch.Code
 					if err := s.encodeFetchPartition(w, &e, a.version, t); err != nil {
 						return err
 					}
@@ -52,11 +50,7 @@ func (s *session) encodeFetch(w *server.Writer, a *fetchAnswer) error {
 		}
 		targets = targets[run:]
 	}
-	if misled && a.version >= 16 {
-		s.endpointsTag(&e, 1)
-	} else {
-		e.noTags()
-	}
+	s.endpointsTag(&e)
 	w.Buf = e.b
 	w.End()
 	return nil
@@ -196,7 +190,6 @@ func (s *session) encodeFetchTags(e *encoder, version int16, t *fetchTarget) {
 		e.noTags()
 	}
 	if tellLeader {
-		leader, epoch := s.currentLeader(t.topic, t.Index)
-		e.leaderTag(1, leader, epoch)
+		s.leaderTag(e, 1, t.topic, t.Index)
 	}
 }

@@ -88,7 +88,10 @@ func (s *Services) coordinator(c *Call, keyType int8, key string) (int32, *kerr.
 		return 0, kerr.CoordinatorNotAvailable
 	}
 	p := topic.Partition(s.Groups.PartitionFor(c.Identity.Tenant, key))
-	if p == nil || p.Leader < 0 {
+	if p == nil {
+		return 0, kerr.CoordinatorNotAvailable
+	}
+	if leader := s.Metadata.Image().Broker(p.Leader); leader == nil || leader.Fenced {
 		return 0, kerr.CoordinatorNotAvailable
 	}
 	return p.Leader, nil

@@ -32,7 +32,7 @@ func (l *groupLog) Append(_ context.Context, partition int32, b record.Batch, _ 
 	l.end[partition] += int64(b.Count())
 	return l.end[partition], nil
 }
-func (l *groupLog) AwaitCommitted(_ int32, _ int64, done func(error)) { done(nil) }
+func (l *groupLog) AwaitCommitted(_ int32, _ int64, _ int32, done func(error)) { done(nil) }
 func (l *groupLog) Read(context.Context, int32, int64, int) ([]byte, int64, error) {
 	return nil, 0, nil
 }

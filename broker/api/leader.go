@@ -1,6 +1,10 @@
 package api
 
-import "github.com/millrace-io/millrace/broker/replica"
+import (
+	"slices"
+
+	"github.com/millrace-io/millrace/broker/replica"
+)
 
 // KIP-951: an answer that says "not the leader" also says who is, and where.
 
@@ -14,8 +18,13 @@ func (s *session) currentLeader(t *replica.Topic, partition int32) (leader, epoc
 	return -1, -1
 }
 
-// leaderTag appends a tagged field that holds a leader's id and epoch.
-func (e *encoder) leaderTag(tag uint32, leader, epoch int32) {
+// leaderTag appends a tagged field that holds a partition's leader and its epoch, and notes the leader for endpointsTag.
+func (s *session) leaderTag(e *encoder, tag uint32, t *replica.Topic, partition int32) {
+	leader, epoch := s.currentLeader(t, partition)
+	if leader >= 0 && !slices.Contains(s.hinted, leader) {
+		s.hinted = append(s.hinted, leader)
+	}
+
 	e.uvarint(tag)
 	e.uvarint(4 + 4 + 1)
 	e.int32(leader)
@@ -23,10 +32,17 @@ func (e *encoder) leaderTag(tag uint32, leader, epoch int32) {
 	e.noTags()
 }
 
-// endpointsTag appends the number of tagged fields and, as field 0, the addresses of all brokers on this listener.
-func (s *session) endpointsTag(e *encoder, fields uint32) {
+// endpointsTag ends an answer: tagged field 0 has the addresses, on this listener, of the leaders that the answer names.
+func (s *session) endpointsTag(e *encoder) {
+	if len(s.hinted) == 0 {
+		e.noTags()
+		return
+	}
 	nested := encoder{flexible: true}
-	nodes := s.services.nodes(&s.call, s.services.Metadata.Image(), false)
+	nodes := slices.DeleteFunc(s.services.nodes(&s.call, s.services.Metadata.Image(), false), func(n node) bool {
+		return !slices.Contains(s.hinted, n.ID)
+	})
+	s.hinted = s.hinted[:0]
 	nested.array(len(nodes))
 	for _, n := range nodes {
 		nested.int32(n.ID)
@@ -35,7 +51,7 @@ func (s *session) endpointsTag(e *encoder, fields uint32) {
 		nested.nullableText(n.Rack)
 		nested.noTags()
 	}
-	e.uvarint(fields)
+	e.uvarint(1)
 	e.uvarint(0)
 	e.uvarint(uint32(len(nested.b)))
 	e.b = append(e.b, nested.b...)

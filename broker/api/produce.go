@@ -67,6 +67,7 @@ type stagedResult struct {
 type produceGroup struct {
 	partition *replica.Partition
 	entries   []log.Entry
+	epoch     int32 // of the leadership before the append
 	awaited   int64 // offset that acks=all waits for; 0: none
 }
 
@@ -230,6 +231,7 @@ func (s *session) settleProduce(w *server.Writer) error {
 	stage := &s.produce
 	for i := range stage.groups {
 		g := &stage.groups[i]
+		g.epoch = g.partition.LeaderEpoch()
 		_ = g.partition.Append(g.entries, 1, log.OriginClient) // each entry has its error
 	}
 	s.countProduced()

@@ -59,7 +59,6 @@ func (s *session) answerProduceRequest(w *server.Writer, r *stagedRequest, topic
 	flexible := r.version >= 9
 	w.Begin(r.correlationID, flexible)
 	e := encoder{b: w.Buf, flexible: flexible}
-	misled := false
 	e.array(len(topics))
 	for i := range topics {
 		t := &topics[i]
@@ -71,18 +70,13 @@ func (s *session) answerProduceRequest(w *server.Writer, r *stagedRequest, topic
 		e.array(t.Partitions)
 		for j := range results[:t.Partitions] {
 			outcome := s.outcome(r, &results[j])
-			misled = misled || outcome.code == kerr.NotLeaderForPartition.Code
 			s.encodeProducePartition(&e, r, t, &results[j], outcome)
 		}
 		results = results[t.Partitions:]
 		e.noTags()
 	}
 	e.int32(0) // throttle
-	if misled && r.version >= 10 {
-		s.endpointsTag(&e, 1)
-	} else {
-		e.noTags()
-	}
+	s.endpointsTag(&e)
 	w.Buf = e.b
 	w.End()
 }
@@ -105,9 +99,8 @@ func (s *session) encodeProducePartition(e *encoder, r *stagedRequest, t *staged
 		e.nullableText(result.message)
 	}
 	if r.version >= 10 && o.code == kerr.NotLeaderForPartition.Code && t.topic != nil {
-		leader, epoch := s.currentLeader(t.topic, result.index)
 		e.uvarint(1)
-		e.leaderTag(0, leader, epoch)
+		s.leaderTag(e, 0, t.topic, result.index)
 		return
 	}
 	e.noTags()
@@ -124,7 +117,7 @@ func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome
 	entry := &g.entries[result.entry]
 	err := entry.Err
 	if err == nil && r.acks == replica.AcksAll {
-		err = s.committed(g.partition, entry)
+		err = g.committed(entry)
 	}
 	if err != nil {
 		result.refuse(err)
@@ -152,13 +145,19 @@ func refusedStartOffset(result *stagedResult) int64 {
 	return result.partition.LogStartOffset()
 }
 
-// committed returns nil once the in-sync replicas hold the entry.
-func (s *session) committed(p *replica.Partition, entry *log.Entry) error {
-	if p.HighWatermark() > entry.LastOffset {
-		return nil
-	}
-	if err := p.Err(); err != nil {
+// committed returns nil once the in-sync replicas hold the entry. The high watermark counts only while the leadership is
+// still that of the append: under another leader the offset may hold what somebody else wrote. It is read first, because
+// epochs only grow.
+func (g *produceGroup) committed(entry *log.Entry) error {
+	reached := g.partition.HighWatermark() > entry.LastOffset
+	if err := g.partition.Err(); err != nil {
 		return err
 	}
-	return kerr.RequestTimedOut
+	switch {
+	case g.partition.LeaderEpoch() != g.epoch:
+		return kerr.NotLeaderForPartition
+	case !reached:
+		return kerr.RequestTimedOut
+	}
+	return nil
 }

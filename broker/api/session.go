@@ -76,6 +76,7 @@ type session struct {
 	timer    *time.Timer // nil until first used
 	produce  produceStage
 	fetch    fetchState
+	hinted   []int32 // leaders that the answer being written names; empty between answers
 	check    record.Validator
 }
 

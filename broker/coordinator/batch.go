@@ -137,7 +137,7 @@ func (b *batch) flush() error {
 	b.p.shard.Commit()
 	b.p.written = end
 	b.park(steps)
-	b.p.runtime.cfg.Log.AwaitCommitted(b.p.id, end, func(err error) { b.p.onCommitted(end, err) })
+	b.p.runtime.cfg.Log.AwaitCommitted(b.p.id, end, b.p.leaderEpoch(), func(err error) { b.p.onCommitted(end, err) })
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (l *fakeLog) Append(_ context.Context, _ int32, b record.Batch, epoch int32
 	return l.end, nil
 }
 
-func (l *fakeLog) AwaitCommitted(_ int32, _ int64, done func(error)) {
+func (l *fakeLog) AwaitCommitted(_ int32, _ int64, _ int32, done func(error)) {
 	l.mu.Lock()
 	held := l.held
 	if held {

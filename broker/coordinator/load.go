@@ -66,7 +66,7 @@ func (p *partition) activate(shard Shard, end int64) {
 	p.mu.Unlock()
 	shard.Settled()
 	if end > 0 {
-		p.runtime.cfg.Log.AwaitCommitted(p.id, end, func(err error) { p.onCommitted(end, err) })
+		p.runtime.cfg.Log.AwaitCommitted(p.id, end, p.leaderEpoch(), func(err error) { p.onCommitted(end, err) })
 	}
 	p.run()
 }

@@ -22,7 +22,7 @@ type partition struct {
 	id      int32
 
 	mu         sync.Mutex // guards what follows; never held while the shard steps or the log is called
-	epoch      int32      // leader epoch that writes must find
+	epoch      int32      // leader epoch that writes must find; fixed once phase is not loading any more
 	phase      phase
 	running    bool // a loop goroutine exists (or the load)
 	queue      []queued
@@ -56,10 +56,16 @@ func newPartition(r *Runtime, id, leaderEpoch int32) *partition {
 	return &partition{runtime: r, id: id, epoch: leaderEpoch, running: true, waiting: make(map[Ticket]chan answer)}
 }
 
-func (p *partition) raiseEpoch(leaderEpoch int32) {
+// keeps reports whether the shard goes on in the given epoch. One that is loaded does not: between two epochs another
+// broker may have led the partition, and written to it. Only the very next epoch of one that still loads is surely of
+// the same reign, since each change of the leader raises it.
+func (p *partition) keeps(leaderEpoch int32) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.epoch = max(p.epoch, leaderEpoch)
+	if p.phase == loading && leaderEpoch == p.epoch+1 {
+		p.epoch = leaderEpoch
+	}
+	return leaderEpoch <= p.epoch
 }
 
 func (p *partition) isLoaded() bool {

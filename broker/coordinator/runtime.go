@@ -54,21 +54,26 @@ func New(cfg Config) *Runtime {
 }
 
 // OnElection says that this broker leads the partition since leaderEpoch. It returns at once; until the shard is loaded
-// requests are refused with COORDINATOR_LOAD_IN_PROGRESS. A shard that is there already stays and writes with the new epoch.
+// requests are refused with COORDINATOR_LOAD_IN_PROGRESS. A shard of an earlier epoch is dropped, and whoever waits on it
+// answered NOT_COORDINATOR. Elections of one partition come in order, from one goroutine.
 func (r *Runtime) OnElection(id, leaderEpoch int32) {
+	if dropped := r.elect(id, leaderEpoch); dropped != nil {
+		dropped.unload()
+	}
+}
+
+func (r *Runtime) elect(id, leaderEpoch int32) (dropped *partition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
-		return
-	}
-	if p := r.partitions[id]; p != nil {
-		p.raiseEpoch(leaderEpoch)
-		return
+	before := r.partitions[id]
+	if r.closed || before != nil && before.keeps(leaderEpoch) {
+		return nil
 	}
 	p := newPartition(r, id, leaderEpoch)
 	r.partitions[id] = p
 	r.work.Add(1)
 	go p.load()
+	return before
 }
 
 // OnResignation says that this broker no longer leads the partition: whoever waits is answered NOT_COORDINATOR.

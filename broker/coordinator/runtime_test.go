@@ -460,16 +460,65 @@ func TestCloseEndsEverything(t *testing.T) {
 	})
 }
 
-func TestANewEpochKeepsTheShard(t *testing.T) {
+// Between two epochs another broker may have led: what this one remembers is not asked any more.
+func TestANewEpochLoadsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := elected(t, 1<<20)
 		w.ask("a")
-		w.OnElection(0, 8)
-		w.ask("b")
-		if len(w.shards) != 1 || fmt.Sprint(w.log.epochs) != "[3 8]" {
+		w.log.set(func() { w.log.held = true })
+		parked := w.ask("lost")
+		w.log.set(func() { // another leader truncated it and wrote something else
+			w.log.batches = w.log.batches[:1]
+			w.log.end = 1
+		})
+		if _, err := w.log.Append(t.Context(), 0, linesOf("b", "c"), 4); err != nil {
+			t.Fatal(err)
+		}
+		w.OnElection(0, 5)
+		expect(t, "who waited", parked, "<nil> "+kerr.NotCoordinator.Error())
+		synctest.Wait()
+		w.log.release(nil)
+		expect(t, "read", w.ask(count{}), "3 <nil>")
+		w.ask("d")
+		if len(w.shards) != 2 || w.shards[0].closed != 1 || fmt.Sprint(w.log.epochs) != "[3 3 4 5]" {
+			t.Errorf("%d shards, epochs %v", len(w.shards), w.log.epochs)
+		}
+		w.OnElection(0, 5)
+		w.OnElection(0, 4)
+		if w.ask("e"); len(w.shards) != 2 {
+			t.Errorf("an epoch that is no news made %d shards", len(w.shards))
+		}
+	})
+}
+
+// A node that registers while it loads leads on in the next epoch; the log is not read twice.
+func TestTheNextEpochOfALoadGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1<<20)
+		w.log.set(func() { w.log.readErr = errDisk })
+		w.OnElection(0, 3)
+		synctest.Wait()
+		w.OnElection(0, 4)
+		w.log.set(func() { w.log.readErr = nil })
+		time.Sleep(maxLoadPause)
+		synctest.Wait()
+		w.ask("a")
+		if fmt.Sprint(w.log.epochs) != "[4]" || len(w.shards) != 2 { // one for each attempt to load
 			t.Errorf("%d shards, epochs %v", len(w.shards), w.log.epochs)
 		}
 	})
+}
+
+func linesOf(texts ...string) record.Batch {
+	builder := record.NewBuilder(record.BuilderOptions{})
+	for _, text := range texts {
+		builder.Append(0, []byte(text), nil, nil)
+	}
+	built, err := builder.Build()
+	if err != nil {
+		panic(err)
+	}
+	return built
 }
 
 func TestTellReachesEveryShard(t *testing.T) {

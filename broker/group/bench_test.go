@@ -16,7 +16,7 @@ func (l *quickLog) Append(_ context.Context, _ int32, b record.Batch, _ int32) (
 	l.end += int64(b.Count())
 	return l.end, nil
 }
-func (l *quickLog) AwaitCommitted(_ int32, _ int64, done func(error)) { done(nil) }
+func (l *quickLog) AwaitCommitted(_ int32, _ int64, _ int32, done func(error)) { done(nil) }
 func (l *quickLog) Read(context.Context, int32, int64, int) ([]byte, int64, error) {
 	return nil, l.end, nil
 }

@@ -45,7 +45,7 @@ func (l *memoryLog) end(partition int32) int64 {
 	return batches[len(batches)-1].NextOffset()
 }
 
-func (l *memoryLog) AwaitCommitted(_ int32, _ int64, done func(error)) {
+func (l *memoryLog) AwaitCommitted(_ int32, _ int64, _ int32, done func(error)) {
 	time.AfterFunc(time.Millisecond, func() { done(nil) })
 }
 
