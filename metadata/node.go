@@ -122,6 +122,16 @@ func (n *Node) Leader() (id int32, ok bool) {
 	return id, id >= 0
 }
 
+// WatchLeader is Leader with a channel that is closed when the leader changes, or when this node becomes the controller or
+// is it no more.
+func (n *Node) WatchLeader() (id int32, known bool, changed <-chan struct{}) {
+	id, changed = n.quorum.Leader()
+	return id, id >= 0, changed
+}
+
+// MemberAddress returns where a member of the quorum listens for other nodes.
+func (n *Node) MemberAddress(id int32) (address string, ok bool) { return n.quorum.MemberAddress(id) }
+
 // IsController reports whether this node leads the quorum.
 func (n *Node) IsController() bool { return n.quorum.Leads() }
 

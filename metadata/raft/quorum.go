@@ -65,6 +65,7 @@ type Quorum struct {
 	joined    sync.WaitGroup
 	leads     atomic.Bool   // leads, and has applied everything that earlier leaders committed
 	leading   chan struct{} // a token for each time leads became true
+	leader    *leaderWatch
 }
 
 // Open opens the stores and restores the newest snapshot. Nothing runs before Start.
@@ -75,7 +76,7 @@ func Open(cfg Config, machine StateMachine) (*Quorum, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &Quorum{cfg: cfg, latch: latch, solo: solo, stores: stores, stop: make(chan struct{}), leading: make(chan struct{}, 1)}
+	q := &Quorum{cfg: cfg, latch: latch, solo: solo, stores: stores, stop: make(chan struct{}), leading: make(chan struct{}, 1), leader: newLeaderWatch()}
 	q.fsm = newFSM(machine, latch)
 	_, q.transport = hraft.NewInmemTransport(serverAddress(cfg.NodeID))
 	q.transport.Connect(q.transport.LocalAddr(), q.transport)
@@ -107,6 +108,7 @@ func (q *Quorum) Start(ctx context.Context) error {
 		return fmt.Errorf("start metadata quorum: %w", errors.Join(err, q.latch.Err()))
 	}
 	q.joined.Go(q.watchLeadership)
+	q.joined.Go(q.watchLeader)
 	q.joined.Go(q.makeSnapshots)
 	only := hraft.Server{ID: cfg.LocalID, Address: q.transport.LocalAddr()}
 	servers := q.raft.GetConfiguration().Configuration()
@@ -156,6 +158,7 @@ func (q *Quorum) gained() {
 	}
 	q.cfg.Logger.Info("leads metadata quorum", "node.id", q.cfg.NodeID, "term", q.raft.CurrentTerm())
 	q.leads.Store(true)
+	q.leader.moved()
 	select {
 	case q.leading <- struct{}{}:
 	default:
@@ -164,6 +167,7 @@ func (q *Quorum) gained() {
 
 func (q *Quorum) lost() {
 	q.leads.Store(false)
+	q.leader.moved()
 	select {
 	case <-q.stop: // by leaving
 	default:
