@@ -14,6 +14,7 @@ type Config struct {
 	NodeID     int32
 	ClusterID  string            // "": the one in the directory, or a new one at the first start
 	Static     map[string]string // broker settings of the node's own configuration, by Kafka's names
+	Address    string            // of this node's inter-broker listener; "": there are no other nodes, and no heartbeats
 	InMemory   bool              // keep everything in memory, nothing outlives Close (Directory is not used)
 	Clock      func() time.Time
 	Logger     *slog.Logger

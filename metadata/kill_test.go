@@ -34,7 +34,7 @@ func runChild(dir string) error {
 		if r := n.CreateTopics(context.Background(), "default", []controller.NewTopic{newTopic(name, 3)}, false)[0]; r.Err != nil {
 			return r.Err
 		}
-		first, _, err := n.AllocateProducerIDs(context.Background())
+		first, _, err := n.AllocateProducerIDs(context.Background(), 1, n.Image().Broker(1).Epoch)
 		if err != nil {
 			return err
 		}

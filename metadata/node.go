@@ -19,17 +19,22 @@ const startTimeout = time.Minute
 
 // Node is this process's member of the metadata quorum.
 //
-// Its goroutines are started by Start and joined by Close: the proposer, the publisher, and those of the quorum.
+// Its goroutines are started by Start and joined by Close: the proposer, the publisher, the one that tends brokers where
+// there are others, and those of the quorum.
 type Node struct {
 	cfg        Config
+	settings   *config.Resolver
 	controller *controller.Controller
 	machine    *machine
 	publisher  *publisher
 	proposer   *proposer
+	sessions   *sessions
 	quorum     *raft.Quorum
 	metrics    *metrics
 
-	started bool          // owned by the caller of Start and Close
+	started bool // owned by the caller of Start and Close
+	gone    chan goneBroker
+	wake    chan struct{} // a token when brokers, settings or topics changed
 	stop    chan struct{} // closed by Close
 	joined  chan struct{} // closed when the proposer has ended
 	running sync.WaitGroup
@@ -52,9 +57,11 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings := config.NewResolver(cfg.NodeID, cfg.Static)
 	n := &Node{
-		cfg: cfg, controller: controller.New(config.NewResolver(cfg.NodeID, cfg.Static)), machine: m, publisher: newPublisher(m),
-		quorum: quorum, stop: make(chan struct{}), joined: make(chan struct{}),
+		cfg: cfg, settings: settings, controller: controller.New(settings), machine: m,
+		gone: make(chan goneBroker, maxGoneBrokers), wake: make(chan struct{}, 1), publisher: newPublisher(m),
+		sessions: newSessions(), quorum: quorum, stop: make(chan struct{}), joined: make(chan struct{}),
 	}
 	if n.metrics, err = newMetrics(cfg.Registerer, n); err != nil {
 		return nil, errors.Join(err, quorum.Close())
@@ -85,6 +92,10 @@ func (n *Node) Start() error {
 		return err
 	}
 	n.started = true
+	if !n.alone() {
+		n.Subscribe("controller", func(*image.Delta) { n.wakeTending() })
+		n.running.Go(n.tendBrokers)
+	}
 	n.running.Go(func() { n.publisher.run(n.stop) })
 	n.running.Go(func() {
 		defer close(n.joined)

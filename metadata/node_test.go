@@ -88,7 +88,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 	if errs := first.DeleteTopics(t.Context(), []image.TopicID{created[1].ID}); errs[0] != nil {
 		t.Fatal(errs[0])
 	}
-	block, count, err := first.AllocateProducerIDs(t.Context())
+	block, count, err := first.AllocateProducerIDs(t.Context(), 1, first.Image().Broker(1).Epoch)
 	if err != nil || block != 0 || count != 1000 {
 		t.Fatalf("first block is %d+%d, %v", block, count, err)
 	}
@@ -125,7 +125,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 	if whole == nil || len(whole.Topics) != 1 || whole.Topics[0].Before != nil || len(whole.Topics[0].Partitions) != 3 || whole.To.Index() != img.Index() {
 		t.Errorf("the first delta does not deliver everything: %+v", whole)
 	}
-	if block, _, err := second.AllocateProducerIDs(t.Context()); err != nil || block != 1000 {
+	if block, _, err := second.AllocateProducerIDs(t.Context(), 1, second.Image().Broker(1).Epoch); err != nil || block != 1000 {
 		t.Errorf("the next block begins at %d, %v", block, err)
 	}
 	if _, err := second.RegisterBroker(t.Context(), image.Broker{ID: 1, Incarnation: [16]byte{2}}); err != nil {

@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/millrace-io/millrace/metadata/command"
@@ -73,12 +74,12 @@ func (n *Node) each(ctx context.Context, parts int, validateOnly bool, plan func
 	return failed
 }
 
-// AllocateProducerIDs hands out a block of producer ids that nobody else gets.
-func (n *Node) AllocateProducerIDs(ctx context.Context) (first int64, count int, err error) {
+// AllocateProducerIDs hands a broker a block of producer ids that nobody else gets.
+func (n *Node) AllocateProducerIDs(ctx context.Context, brokerID int32, brokerEpoch int64) (first int64, count int, err error) {
 	var block command.TakeProducerIDs
-	_, err = n.change(ctx, func(img *image.Image) command.Group {
-		block = n.controller.AllocateProducerIDs(img, n.cfg.NodeID)
-		return command.Group{block}
+	err = n.one(ctx, func(img *image.Image) (group command.Group, err error) {
+		block, err = n.controller.AllocateProducerIDs(img, brokerID, brokerEpoch)
+		return command.Group{block}, err
 	})
 	if err != nil {
 		return 0, 0, err
@@ -86,11 +87,14 @@ func (n *Node) AllocateProducerIDs(ctx context.Context) (first int64, count int,
 	return block.First, int(block.Count), nil
 }
 
-// RegisterBroker writes a broker's registration and returns its epoch. The epoch of the argument is not used. A new
-// incarnation of a broker leads its partitions under a new leader epoch.
-func (n *Node) RegisterBroker(ctx context.Context, b image.Broker) (epoch int64, err error) {
-	index, err := n.change(ctx, func(img *image.Image) command.Group {
-		return n.controller.RegisterBroker(img, b)
+// one carries a request through that is granted or refused as a whole. A plan that fails changes nothing.
+func (n *Node) one(ctx context.Context, plan func(*image.Image) (command.Group, error)) error {
+	var refused error
+	_, err := n.change(ctx, func(img *image.Image) (group command.Group) {
+		if group, refused = plan(img); refused != nil {
+			return nil
+		}
+		return group
 	})
-	return int64(index), err
+	return cmp.Or(err, refused)
 }

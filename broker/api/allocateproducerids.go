@@ -11,7 +11,7 @@ import (
 // AllocateProducerIds, key 67, version 0. Kafka: ControllerApis.handleAllocateProducerIdsRequest. Spoken between brokers only.
 func allocateProducerIDs(s *Services, c *Call, r *kmsg.AllocateProducerIDsRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.AllocateProducerIDsResponse)
-	first, count, err := s.Metadata.AllocateProducerIDs(c.Context)
+	first, count, err := s.Metadata.AllocateProducerIDs(c.Context, r.BrokerID, r.BrokerEpoch)
 	answer.ErrorCode, _ = s.outcome(err)
 	answer.ProducerIDStart, answer.ProducerIDLen = first, int32(count)
 	return answer
@@ -21,13 +21,13 @@ func allocateProducerIDs(s *Services, c *Call, r *kmsg.AllocateProducerIDsReques
 // unused, so asking again is always right.
 func (s *Services) allocateProducerIDs(ctx context.Context) (first int64, count int, err error) {
 	if s.Peers == nil {
-		return s.Metadata.AllocateProducerIDs(ctx)
+		return s.Metadata.AllocateProducerIDs(ctx, s.NodeID, s.brokerEpoch())
 	}
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()
 	err = s.atController(ctx, true, func(leader int32) (err error) {
 		if leader == s.NodeID {
-			first, count, err = s.Metadata.AllocateProducerIDs(ctx)
+			first, count, err = s.Metadata.AllocateProducerIDs(ctx, s.NodeID, s.brokerEpoch())
 		} else {
 			first, count, err = s.askProducerIDs(ctx, leader)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/peer"
+	"github.com/millrace-io/millrace/metadata/image"
 	"github.com/millrace-io/millrace/security"
 )
 
@@ -162,6 +163,9 @@ func TestBrokerAsksTheControllerForItself(t *testing.T) {
 	}
 	if topic := other.groupTopic(t.Context()); topic == nil || topic.Config["cleanup.policy"] != "compact" {
 		t.Errorf("the groups' topic is %+v", topic)
+	}
+	if _, err := controller.Metadata.RegisterBroker(t.Context(), image.Broker{ID: 2, Incarnation: [16]byte{2}}); err != nil {
+		t.Fatal(err)
 	}
 	first := kmsg.NewPtrInitProducerIDRequest()
 	first.Version = 4

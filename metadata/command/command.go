@@ -1,6 +1,8 @@
 package command
 
 import (
+	"fmt"
+
 	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/image"
 )
@@ -28,10 +30,17 @@ const (
 	kindRemoveBroker     kind = 8
 	kindTakeProducerIDs  kind = 9
 	kindSetFeature       kind = 10
+	kindChangeBroker     kind = 11
 )
 
-// recordVersion is the version of every record so far.
-const recordVersion = 1
+// version returns the version that records of a type are written in, and up to which they are read.
+func (k kind) version() uint64 {
+	switch k {
+	case kindCreateTopic, kindAddPartitions, kindChangePartitions, kindRegisterBroker:
+		return 2
+	}
+	return 1
+}
 
 // NameCluster gives the cluster its id; it is the first record of a log.
 type NameCluster struct{ ClusterID string }
@@ -97,17 +106,54 @@ type SetConfig struct {
 func (c SetConfig) kind() kind                { return kindSetConfig }
 func (c SetConfig) Apply(e *image.Edit) error { return e.SetConfig(c.Resource, c.Values) }
 
-// RegisterBroker writes a broker's registration. Its epoch is the index of the log entry that the record is in.
-type RegisterBroker struct{ Broker *image.Broker }
+// RegisterBroker writes a broker's registration. Its epoch is the index of the log entry that the record is in, unless it
+// amends the registration of the same incarnation.
+type RegisterBroker struct {
+	Broker    *image.Broker
+	KeepEpoch bool // the epoch is Broker's; never in version 1
+}
 
-func (c RegisterBroker) kind() kind              { return kindRegisterBroker }
-func (c RegisterBroker) encode(e *image.Encoder) { e.Broker(c.Broker) }
+func (c RegisterBroker) kind() kind { return kindRegisterBroker }
+func (c RegisterBroker) encode(e *image.Encoder) {
+	e.Broker(c.Broker)
+	e.Bool(c.KeepEpoch)
+}
 
 // Apply writes the registration.
 func (c RegisterBroker) Apply(e *image.Edit) error {
 	b := *c.Broker
-	b.Epoch = int64(e.Index())
+	if !c.KeepEpoch {
+		b.Epoch = int64(e.Index())
+	}
 	return e.PutBroker(&b)
+}
+
+// ChangeBroker changes the state of a registered broker; another epoch refuses the group.
+type ChangeBroker struct {
+	ID                   int32
+	Epoch                int64
+	Fenced               bool
+	InControlledShutdown bool
+	Directories          [][16]byte // that are online
+}
+
+func (c ChangeBroker) kind() kind { return kindChangeBroker }
+func (c ChangeBroker) encode(e *image.Encoder) {
+	e.Int(int64(c.ID))
+	e.Int(c.Epoch)
+	e.BrokerState(c.Fenced, c.InControlledShutdown)
+	e.IDs(c.Directories)
+}
+
+// Apply changes the registration.
+func (c ChangeBroker) Apply(e *image.Edit) error {
+	before := e.Broker(c.ID)
+	if before == nil || before.Epoch != c.Epoch {
+		return fmt.Errorf("%w: broker %d is not registered at epoch %d", image.ErrNotApplicable, c.ID, c.Epoch)
+	}
+	after := *before
+	after.Fenced, after.InControlledShutdown, after.Directories = c.Fenced, c.InControlledShutdown, c.Directories
+	return e.PutBroker(&after)
 }
 
 // RemoveBroker forgets a broker.

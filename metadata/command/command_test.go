@@ -25,6 +25,8 @@ func drawPartition(t *rapid.T, label string) *image.Partition {
 	if rapid.Bool().Draw(t, label+" directories") {
 		p.Directories = [][16]byte{{1}, {2}}
 	}
+	p.RecoveryState = rapid.SampledFrom([]image.RecoveryState{image.Recovered, image.Recovering}).Draw(t, label+" recovery")
+	p.Mover = rapid.SampledFrom([]image.Mover{image.ByOperator, image.ByDrain, image.ByBalance}).Draw(t, label+" mover")
 	return p
 }
 
@@ -91,10 +93,19 @@ func drawCommand(t *rapid.T, img *image.Image) Command {
 	case 8:
 		b := &image.Broker{ID: rapid.Int32Range(0, 3).Draw(t, "broker"), Incarnation: [16]byte{7}, Rack: name, Fenced: rapid.Bool().Draw(t, "fenced")}
 		b.Listeners = []image.Listener{{Name: "PLAINTEXT", Host: "h", Port: 9092, SecurityProtocol: "PLAINTEXT"}}
-		return RegisterBroker{Broker: b}
+		b.Epoch, b.InControlledShutdown = 3, rapid.Bool().Draw(t, "shutdown")
+		return RegisterBroker{Broker: b, KeepEpoch: rapid.Bool().Draw(t, "keep")}
 	case 9:
-		if rapid.Bool().Draw(t, "remove") {
-			return RemoveBroker{ID: rapid.Int32Range(0, 3).Draw(t, "broker")}
+		id := rapid.Int32Range(0, 3).Draw(t, "broker")
+		switch rapid.IntRange(0, 2).Draw(t, "what") {
+		case 0:
+			return RemoveBroker{ID: id}
+		case 1:
+			c := ChangeBroker{ID: id, Fenced: rapid.Bool().Draw(t, "fenced"), InControlledShutdown: rapid.Bool().Draw(t, "shutdown")}
+			if b := img.Broker(id); b != nil {
+				c.Epoch = b.Epoch
+			}
+			return c
 		}
 		return TakeProducerIDs{BrokerID: 1, First: img.NextProducerID(), Count: rapid.Int32Range(0, 1000).Draw(t, "count")}
 	}
@@ -210,7 +221,7 @@ func TestDecodeRefusesWhatIsNewer(t *testing.T) {
 	newerEntry := Encode([]Group{{NameCluster{"c"}}})
 	newerEntry[0] = 2
 	newerRecord := Encode([]Group{{NameCluster{"c"}}})
-	newerRecord[4] = 2
+	newerRecord[4] = byte(kindNameCluster.version()) + 1
 	unknown := Encode([]Group{{NameCluster{"c"}}})
 	unknown[3] = 99
 	for name, p := range map[string][]byte{"entry": newerEntry, "record version": newerRecord, "record type": unknown} {
@@ -241,7 +252,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(Encode([]Group{{NameCluster{"c"}, SetFeature{"f", 1}}, {DeleteTopic{topicID(1)}}}))
 	f.Add(Encode([]Group{{CreateTopic{image.NewTopic(topicID(1), "default", "a", false, map[string]string{"k": "v"}, []*image.Partition{{Replicas: []int32{1, 2}, ISR: []int32{1}}})}}}))
 	f.Add(Encode([]Group{{SetConfig{config.Resource{Type: 4, Name: "1"}, map[string]*string{"a": nil, "b": &value}}, TakeProducerIDs{1, 0, 1000}}}))
-	f.Add(Encode([]Group{{RegisterBroker{&image.Broker{ID: 1, Listeners: []image.Listener{{Name: "P", Host: "h", Port: 1}}}}, RemoveBroker{1}}}))
+	f.Add(Encode([]Group{{RegisterBroker{Broker: &image.Broker{ID: 1, Listeners: []image.Listener{{Name: "P", Host: "h", Port: 1}}}}, ChangeBroker{ID: 1, Epoch: 1, Fenced: true, Directories: [][16]byte{{1}}}, RemoveBroker{1}}}))
 	f.Add(Encode([]Group{{ChangePartitions{topicID(1), []PartitionChange{{State: &image.Partition{ELR: []int32{3}}}}}, AddPartitions{topicID(1), 1, []*image.Partition{{}}}}}))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		groups, err := Decode(p)

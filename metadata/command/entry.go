@@ -23,7 +23,7 @@ func Encode(groups []Group) []byte {
 			body.Bytes = body.Bytes[:0]
 			c.encode(&body)
 			entry.Uint(uint64(c.kind()))
-			entry.Uint(recordVersion)
+			entry.Uint(c.kind().version())
 			entry.Uint(uint64(len(body.Bytes)))
 			entry.Bytes = append(entry.Bytes, body.Bytes...)
 		}
@@ -65,26 +65,26 @@ func decodeCommand(d *image.Decoder) (Command, error) {
 	if decode == nil {
 		return nil, fmt.Errorf("metadata record type %d is not known: it was written by a newer release", k)
 	}
-	if version > recordVersion {
-		return nil, &image.NewerFormatError{What: fmt.Sprintf("metadata record type %d", k), Version: version, KnownVersion: recordVersion}
+	if version > k.version() {
+		return nil, &image.NewerFormatError{What: fmt.Sprintf("metadata record type %d", k), Version: version, KnownVersion: k.version()}
 	}
-	c := decode(body)
+	c := decode(body, version)
 	if err := body.Finish(); err != nil {
 		return nil, fmt.Errorf("decode metadata record type %d: %w", k, err)
 	}
 	return c, nil
 }
 
-func decoderOf(k kind) func(*image.Decoder) Command {
+func decoderOf(k kind) func(d *image.Decoder, version uint64) Command {
 	switch k {
 	case kindNameCluster:
-		return func(d *image.Decoder) Command { return NameCluster{ClusterID: d.String()} }
+		return func(d *image.Decoder, _ uint64) Command { return NameCluster{ClusterID: d.String()} }
 	case kindCreateTopic:
 		return decodeCreateTopic
 	case kindDeleteTopic:
-		return func(d *image.Decoder) Command { return DeleteTopic{TopicID: d.ID()} }
+		return func(d *image.Decoder, _ uint64) Command { return DeleteTopic{TopicID: d.ID()} }
 	case kindAddPartitions:
-		return func(d *image.Decoder) Command {
+		return func(d *image.Decoder, _ uint64) Command {
 			return AddPartitions{TopicID: d.ID(), First: d.Int32(), Partitions: d.PartitionList()}
 		}
 	case kindChangePartitions:
@@ -92,20 +92,37 @@ func decoderOf(k kind) func(*image.Decoder) Command {
 	case kindSetConfig:
 		return decodeSetConfig
 	case kindRegisterBroker:
-		return func(d *image.Decoder) Command { return RegisterBroker{Broker: d.Broker()} }
+		return decodeRegisterBroker
 	case kindRemoveBroker:
-		return func(d *image.Decoder) Command { return RemoveBroker{ID: d.Int32()} }
+		return func(d *image.Decoder, _ uint64) Command { return RemoveBroker{ID: d.Int32()} }
 	case kindTakeProducerIDs:
-		return func(d *image.Decoder) Command {
+		return func(d *image.Decoder, _ uint64) Command {
 			return TakeProducerIDs{BrokerID: d.Int32(), First: d.Int(), Count: d.Int32()}
 		}
 	case kindSetFeature:
-		return func(d *image.Decoder) Command { return SetFeature{Name: d.String(), Level: int16(d.Int32())} }
+		return func(d *image.Decoder, _ uint64) Command { return SetFeature{Name: d.String(), Level: int16(d.Int32())} }
+	case kindChangeBroker:
+		return decodeChangeBroker
 	}
 	return nil
 }
 
-func decodeCreateTopic(d *image.Decoder) Command {
+func decodeRegisterBroker(d *image.Decoder, version uint64) Command {
+	c := RegisterBroker{Broker: d.Broker()}
+	if version >= 2 {
+		c.KeepEpoch = d.Bool()
+	}
+	return c
+}
+
+func decodeChangeBroker(d *image.Decoder, _ uint64) Command {
+	c := ChangeBroker{ID: d.Int32(), Epoch: d.Int()}
+	c.Fenced, c.InControlledShutdown = d.BrokerState()
+	c.Directories = d.IDs()
+	return c
+}
+
+func decodeCreateTopic(d *image.Decoder, _ uint64) Command {
 	t := d.Topic()
 	if t == nil {
 		t = &image.Topic{} // the decoder's fault is returned instead of it

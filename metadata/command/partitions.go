@@ -26,7 +26,7 @@ func (c ChangePartitions) encode(e *image.Encoder) {
 	}
 }
 
-func decodeChangePartitions(d *image.Decoder) Command {
+func decodeChangePartitions(d *image.Decoder, _ uint64) Command {
 	c := ChangePartitions{TopicID: d.ID()}
 	for range d.Count(5) {
 		change := PartitionChange{Partition: d.Int32(), PartitionEpoch: d.Int32(), Leader: d.Int32(), LeaderEpoch: d.Int32()}
@@ -75,7 +75,7 @@ func (c SetConfig) encode(e *image.Encoder) {
 	}
 }
 
-func decodeSetConfig(d *image.Decoder) Command {
+func decodeSetConfig(d *image.Decoder, _ uint64) Command {
 	c := SetConfig{Resource: config.Resource{Type: config.ResourceType(d.Uint() & 0x7f), Tenant: d.String(), Name: d.String()}}
 	n := d.Count(2)
 	c.Values = make(map[string]*string, n)

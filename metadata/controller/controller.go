@@ -53,8 +53,11 @@ func Bootstrap(clusterID string) command.Group {
 const metadataVersion = 30
 
 // AllocateProducerIDs plans the next block of producer ids for a broker.
-func (c *Controller) AllocateProducerIDs(img *image.Image, brokerID int32) command.TakeProducerIDs {
-	return command.TakeProducerIDs{BrokerID: brokerID, First: img.NextProducerID(), Count: producerIDBlock}
+func (c *Controller) AllocateProducerIDs(img *image.Image, brokerID int32, brokerEpoch int64) (command.TakeProducerIDs, error) {
+	if err := CheckBrokerEpoch(img, brokerID, brokerEpoch); err != nil {
+		return command.TakeProducerIDs{}, err
+	}
+	return command.TakeProducerIDs{BrokerID: brokerID, First: img.NextProducerID(), Count: producerIDBlock}, nil
 }
 
 func refused(err *kerr.Error, message string) *Refusal { return &Refusal{Err: err, Message: message} }

@@ -184,24 +184,32 @@ func manualPartitions(img *image.Image, t NewTopic) ([]*image.Partition, error) 
 
 // manualPartition checks one assignment; factor is the number of replicas of those before it, 0 for the first.
 func manualPartition(img *image.Image, partition int32, replicas []int32, factor int) (*image.Partition, error) {
-	if len(replicas) == 0 {
-		return nil, refused(kerr.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
-	}
-	sorted := slices.Sorted(slices.Values(replicas))
-	for i, id := range sorted {
-		if img.Broker(id) == nil {
-			return nil, refused(kerr.InvalidReplicaAssignment, fmt.Sprintf("The manual partition assignment includes broker %d, but no such broker is registered.", id))
-		}
-		if i > 0 && sorted[i-1] == id {
-			return nil, refused(kerr.InvalidReplicaAssignment, fmt.Sprintf("The manual partition assignment includes the broker %d more than once.", id))
-		}
-	}
-	if factor > 0 && len(replicas) != factor {
-		return nil, refused(kerr.InvalidReplicaAssignment, fmt.Sprintf("The manual partition assignment includes a partition with %d replica(s), but this is not consistent with previous partitions, which have %d replica(s).", len(replicas), factor))
+	if err := checkAssignment(img, replicas, factor); err != nil {
+		return nil, err
 	}
 	p := newPartition(img, slices.Clone(replicas))
 	if len(p.ISR) == 0 {
 		return nil, refused(kerr.InvalidReplicaAssignment, fmt.Sprintf("All brokers specified in the manual partition assignment for partition %d are fenced or in controlled shutdown.", partition))
 	}
 	return p, nil
+}
+
+// checkAssignment is validateManualPartitionAssignment; factor is the number of replicas that there must be, 0 for any.
+func checkAssignment(img *image.Image, replicas []int32, factor int) error {
+	if len(replicas) == 0 {
+		return refused(kerr.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
+	}
+	sorted := slices.Sorted(slices.Values(replicas))
+	for i, id := range sorted {
+		if img.Broker(id) == nil {
+			return refused(kerr.InvalidReplicaAssignment, fmt.Sprintf("The manual partition assignment includes broker %d, but no such broker is registered.", id))
+		}
+		if i > 0 && sorted[i-1] == id {
+			return refused(kerr.InvalidReplicaAssignment, fmt.Sprintf("The manual partition assignment includes the broker %d more than once.", id))
+		}
+	}
+	if factor > 0 && len(replicas) != factor {
+		return refused(kerr.InvalidReplicaAssignment, fmt.Sprintf("The manual partition assignment includes a partition with %d replica(s), but this is not consistent with previous partitions, which have %d replica(s).", len(replicas), factor))
+	}
+	return nil
 }

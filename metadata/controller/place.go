@@ -90,7 +90,4 @@ func newPartition(img *image.Image, replicas []int32) *image.Partition {
 	return p
 }
 
-func active(img *image.Image, id int32) bool {
-	b := img.Broker(id)
-	return b != nil && !b.Fenced
-}
+func active(img *image.Image, id int32) bool { return img.Broker(id).Active() }

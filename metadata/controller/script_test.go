@@ -119,7 +119,14 @@ func (w *world) run(args []string) string {
 	case "show":
 		return w.show(args[1])
 	case "producer-ids":
-		block := w.c.AllocateProducerIDs(w.img, number(args[1]))
+		var epoch int64
+		if b := w.img.Broker(number(args[1])); b != nil {
+			epoch = b.Epoch
+		}
+		block, err := w.c.AllocateProducerIDs(w.img, number(args[1]), epoch)
+		if err != nil {
+			return outcomeText(err)
+		}
 		w.apply(command.Group{block})
 		return fmt.Sprintf("%d to %d", block.First, block.First+int64(block.Count)-1)
 	}
@@ -153,11 +160,21 @@ func outcomeText(err error) string {
 
 func (w *world) broker(id string, opts map[string]string) string {
 	b := image.Broker{ID: number(id), Rack: opts["rack"], Incarnation: [16]byte{1}}
-	_, b.Fenced = opts["fenced"]
+	_, fenced := opts["fenced"]
 	if n, ok := opts["incarnation"]; ok {
 		b.Incarnation[0] = byte(number(n))
 	}
-	w.apply(w.c.RegisterBroker(w.img, b))
+	group, err := w.c.RegisterBroker(w.img, Registration{Broker: b, Alone: true})
+	if err != nil {
+		return outcomeText(err)
+	}
+	w.apply(group)
+	if group = w.c.UnfenceBroker(w.img, b.ID); fenced {
+		group = w.c.FenceBroker(w.img, b.ID)
+	}
+	if len(group) > 0 {
+		w.apply(group)
+	}
 	return fmt.Sprintf("registered at epoch %d", w.img.Broker(b.ID).Epoch)
 }
 

@@ -11,6 +11,9 @@ const (
 	partitionHasAdding
 	partitionHasRemoving
 	partitionHasDirectories
+	partitionRecovering // since version 2, as are the next two
+	partitionByDrain
+	partitionByBalance
 	partitionBits
 )
 
@@ -28,6 +31,9 @@ func (e *Encoder) Partition(p *Partition) {
 	mark(partitionHasAdding, len(p.AddingReplicas) > 0)
 	mark(partitionHasRemoving, len(p.RemovingReplicas) > 0)
 	mark(partitionHasDirectories, len(p.Directories) > 0)
+	mark(partitionRecovering, p.RecoveryState == Recovering)
+	mark(partitionByDrain, p.Mover == ByDrain)
+	mark(partitionByBalance, p.Mover == ByBalance)
 	e.Uint(bits)
 	e.Int32s(p.Replicas)
 	for i, list := range [][]int32{p.ISR, p.ELR, p.LastKnownELR, p.AddingReplicas, p.RemovingReplicas} {
@@ -51,7 +57,7 @@ const minPartitionBytes = 5
 func (d *Decoder) Partition(like *Partition) *Partition {
 	p := new(Partition)
 	bits := d.Uint()
-	if bits >= partitionBits {
+	if bits >= partitionBits || bits&partitionByDrain != 0 && bits&partitionByBalance != 0 {
 		d.fail("unknown part of a partition")
 	}
 	p.Replicas = d.Int32s()
@@ -68,6 +74,15 @@ func (d *Decoder) Partition(like *Partition) *Partition {
 		p.Directories = d.IDs()
 	}
 	p.Leader, p.LeaderEpoch, p.PartitionEpoch = d.Int32(), d.Int32(), d.Int32()
+	if bits&partitionRecovering != 0 {
+		p.RecoveryState = Recovering
+	}
+	switch {
+	case bits&partitionByDrain != 0:
+		p.Mover = ByDrain
+	case bits&partitionByBalance != 0:
+		p.Mover = ByBalance
+	}
 	return p
 }
 
@@ -114,12 +129,19 @@ func (d *Decoder) Topic() *Topic {
 	return NewTopic(id, tenant, name, internal, config, parts)
 }
 
+// What a broker's state says. Version 1 had a boolean, which had the same bytes.
+const (
+	brokerFenced = 1 << iota
+	brokerInControlledShutdown
+	brokerBits
+)
+
 // Broker appends a registration.
 func (e *Encoder) Broker(b *Broker) {
 	e.Uint(uint64(uint32(b.ID)))
 	e.ID(b.Incarnation)
 	e.Int(b.Epoch)
-	e.Bool(b.Fenced)
+	e.BrokerState(b.Fenced, b.InControlledShutdown)
 	e.String(b.Rack)
 	e.Uint(uint64(len(b.Listeners)))
 	for _, l := range b.Listeners {
@@ -137,10 +159,33 @@ func (d *Decoder) Broker() *Broker {
 	if id > 1<<31-1 {
 		d.fail("broker id out of range")
 	}
-	b := &Broker{ID: int32(id), Incarnation: d.ID(), Epoch: d.Int(), Fenced: d.Bool(), Rack: d.String()}
+	b := &Broker{ID: int32(id), Incarnation: d.ID(), Epoch: d.Int()}
+	b.Fenced, b.InControlledShutdown = d.BrokerState()
+	b.Rack = d.String()
 	for range d.Count(4) {
 		b.Listeners = append(b.Listeners, Listener{Name: d.String(), Host: d.String(), Port: d.Int32(), SecurityProtocol: d.String()})
 	}
 	b.Directories = d.IDs()
 	return b
+}
+
+// BrokerState appends the state of a broker, one byte.
+func (e *Encoder) BrokerState(fenced, inControlledShutdown bool) {
+	bits := uint64(0)
+	if fenced {
+		bits |= brokerFenced
+	}
+	if inControlledShutdown {
+		bits |= brokerInControlledShutdown
+	}
+	e.Uint(bits)
+}
+
+// BrokerState reads the state of a broker.
+func (d *Decoder) BrokerState() (fenced, inControlledShutdown bool) {
+	bits := d.Uint()
+	if bits >= brokerBits {
+		d.fail("unknown state of a broker")
+	}
+	return bits&brokerFenced != 0, bits&brokerInControlledShutdown != 0
 }

@@ -199,6 +199,12 @@ func overridden(before map[string]string, values map[string]*string) map[string]
 	return after
 }
 
+// Broker returns a registration as it is within the edit, nil when there is none.
+func (e *Edit) Broker(id int32) *Broker {
+	b, _ := e.brokers.Get(brokerKey(id))
+	return b
+}
+
 // PutBroker writes a registration.
 func (e *Edit) PutBroker(b *Broker) error {
 	if b.ID < 0 {

@@ -21,6 +21,7 @@ func sample(t testing.TB) *Image {
 		parts[i] = &Partition{Replicas: []int32{1, 2}, ISR: []int32{1}, Leader: 1, LeaderEpoch: int32(i)}
 	}
 	parts[7].ELR, parts[7].Directories = []int32{2}, [][16]byte{{1}, {2}}
+	parts[7].RecoveryState, parts[7].Mover = Recovering, ByBalance
 	for _, err := range []error{
 		e.SetClusterID("cluster"),
 		e.SetFeature("metadata.version", 30),
@@ -51,7 +52,7 @@ func TestSnapshotHoldsEverything(t *testing.T) {
 	if restored.Index() != 42 || restored.ClusterID() != "cluster" || restored.NextProducerID() != 1000 || restored.Features()["metadata.version"] != 30 {
 		t.Errorf("restored %+v", restored)
 	}
-	if p := restored.Topic("default", "orders.eu").Partition(7); p.LeaderEpoch != 7 || len(p.ELR) != 1 || len(p.Directories) != 2 || len(p.ISR) != 1 {
+	if p := restored.Topic("default", "orders.eu").Partition(7); p.LeaderEpoch != 7 || len(p.ELR) != 1 || len(p.Directories) != 2 || len(p.ISR) != 1 || p.RecoveryState != Recovering || p.Mover != ByBalance {
 		t.Errorf("partition 7 is %+v", p)
 	}
 	if restored.ConfigOverrides(config.Resource{Type: config.GroupResource, Tenant: "t", Name: "g"})["x"] != "1000" {
@@ -83,11 +84,11 @@ func TestRestoreRefusesEveryDamagedByte(t *testing.T) {
 
 func TestRestoreNamesTheNewerFormat(t *testing.T) {
 	p := sample(t).Snapshot()
-	p[len(snapshotMagic)] = 2
+	p[len(snapshotMagic)] = snapshotVersion + 1
 	binary.LittleEndian.PutUint32(p[len(p)-4:], crc32.Checksum(p[:len(p)-4], castagnoli))
 	var newer *NewerFormatError
-	if _, err := Restore(p); !errors.As(err, &newer) || newer.Version != 2 {
-		t.Errorf("restore of version 2: %v", err)
+	if _, err := Restore(p); !errors.As(err, &newer) || newer.Version != snapshotVersion+1 {
+		t.Errorf("restore of a newer version: %v", err)
 	}
 }
 

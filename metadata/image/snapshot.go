@@ -15,7 +15,7 @@ import (
 // snapshotMagic begins every snapshot; the byte behind it is the version of the format.
 const (
 	snapshotMagic   = "MRIMAGE"
-	snapshotVersion = 1
+	snapshotVersion = 2
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -85,7 +85,7 @@ func Restore(p []byte) (*Image, error) {
 	if crc32.Checksum(body, castagnoli) != sum {
 		return nil, fmt.Errorf("%w: the checksum of the metadata snapshot does not match", ErrMalformed)
 	}
-	if v := p[header-1]; v != snapshotVersion {
+	if v := p[header-1]; v == 0 || v > snapshotVersion {
 		return nil, &NewerFormatError{What: "metadata snapshot", Version: uint64(v), KnownVersion: snapshotVersion}
 	}
 	d := NewDecoder(body[header:])

@@ -1,6 +1,9 @@
 package image
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // Topic is one topic with its partitions. It is immutable: a change makes a new Topic that shares what stayed the same.
 type Topic struct {
@@ -32,6 +35,36 @@ type Partition struct {
 	Leader           int32      // -1: none
 	LeaderEpoch      int32      // grows with each change of the leader, and with each restart of it
 	PartitionEpoch   int32      // grows with each change of this partition
+	RecoveryState    RecoveryState
+	Mover            Mover // of a reassignment under way
+}
+
+// RecoveryState says whether a leader was elected cleanly, by Kafka's numbers (LeaderRecoveryState, KIP-704).
+type RecoveryState int8
+
+// The recovery states.
+const (
+	Recovered  RecoveryState = 0
+	Recovering RecoveryState = 1 // the leader was not known to have every record; it has not said yet that it has dealt with that
+)
+
+// Mover says on whose behalf replicas are being reassigned.
+type Mover int8
+
+// The movers.
+const (
+	ByOperator Mover = 0 // by request, or no reassignment is under way
+	ByDrain    Mover = 1 // a broker is being drained, or was unregistered
+	ByBalance  Mover = 2 // brokers are being balanced
+)
+
+// Reassigning reports whether replicas are being added or removed.
+func (p *Partition) Reassigning() bool { return len(p.AddingReplicas)+len(p.RemovingReplicas) > 0 }
+
+// Throttled reports whether a broker copies the partition on the controller's own account and so within
+// millrace.balance.throttle.bytes.per.second.
+func (p *Partition) Throttled(broker int32) bool {
+	return p.Mover != ByOperator && slices.Contains(p.AddingReplicas, broker)
 }
 
 // PartitionCount returns how many partitions the topic has.
