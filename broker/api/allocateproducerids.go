@@ -11,6 +11,10 @@ import (
 // AllocateProducerIds, key 67, version 0. Kafka: ControllerApis.handleAllocateProducerIdsRequest. Spoken between brokers only.
 func allocateProducerIDs(s *Services, c *Call, r *kmsg.AllocateProducerIDsRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.AllocateProducerIDsResponse)
+	if !speaksFor(c, r.BrokerID) {
+		answer.ErrorCode = kerr.ClusterAuthorizationFailed.Code
+		return answer
+	}
 	first, count, err := s.Metadata.AllocateProducerIDs(c.Context, r.BrokerID, r.BrokerEpoch)
 	answer.ErrorCode, _ = s.outcome(err)
 	answer.ProducerIDStart, answer.ProducerIDLen = first, int32(count)

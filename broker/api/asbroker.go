@@ -3,9 +3,9 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,7 +19,9 @@ import (
 // What the broker itself asks of the controller, and not a client through it.
 
 // BrokerPrincipal is who a broker is to other brokers.
-func BrokerPrincipal(nodeID int32) string { return fmt.Sprintf("User:broker-%d", nodeID) }
+func BrokerPrincipal(nodeID int32) string { return brokerPrincipalPrefix + strconv.Itoa(int(nodeID)) }
+
+const brokerPrincipalPrefix = "User:broker-"
 
 // ownCall is a call of this broker for a tenant.
 func (s *Services) ownCall(ctx context.Context, tenant string) *Call {

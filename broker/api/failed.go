@@ -27,6 +27,20 @@ func failedAnswer(request kmsg.Request, code int16, message *string) kmsg.Respon
 		for _, t := range request.(*kmsg.CreatePartitionsRequest).Topics {
 			answer.Topics = append(answer.Topics, kmsg.CreatePartitionsResponseTopic{Topic: t.Topic, ErrorCode: code, ErrorMessage: message})
 		}
+	case *kmsg.ElectLeadersResponse:
+		failedElections(request.(*kmsg.ElectLeadersRequest), answer, code, message)
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		failedReassignments(request.(*kmsg.AlterPartitionAssignmentsRequest), answer, code, message)
+	case *kmsg.ListPartitionReassignmentsResponse:
+		answer.ErrorCode, answer.ErrorMessage = code, message
+	case *kmsg.UpdateFeaturesResponse:
+		answer.ErrorCode, answer.ErrorMessage = code, message
+	case *kmsg.UnregisterBrokerResponse:
+		answer.ErrorCode, answer.ErrorMessage = code, message
+	case *kmsg.AddRaftVoterResponse:
+		answer.ErrorCode, answer.ErrorMessage = code, message
+	case *kmsg.RemoveRaftVoterResponse:
+		answer.ErrorCode, answer.ErrorMessage = code, message
 	case *kmsg.DescribeQuorumResponse:
 		answer.ErrorCode, answer.ErrorMessage = code, message
 	default:

@@ -20,7 +20,7 @@ import (
 const (
 	// forwardTimeout bounds requests that have no timeout of their own.
 	forwardTimeout = 15 * time.Second
-	// The pauses between attempts while nobody leads the quorum, or its leader does not answer.
+	// The pauses between attempts at the same controller.
 	minForwardPause = 2 * time.Millisecond
 	maxForwardPause = 50 * time.Millisecond
 )
@@ -72,26 +72,28 @@ func (s *Services) askController(c *Call, row *Row, request kmsg.Request) (kmsg.
 func (s *Services) atController(ctx context.Context, repeatable bool, attempt func(leader int32) error) error {
 	for pause := minForwardPause; ; pause = min(2*pause, maxForwardPause) {
 		err := errNoController
-		if leader, known := s.Metadata.Leader(); known {
+		leader, known, moved := s.Metadata.WatchLeader()
+		if known {
 			err = attempt(leader)
 		}
 		again := errors.Is(err, errNoController) || repeatable && errors.Is(err, errUnknownOutcome)
-		if !again || !sleep(ctx, pause) {
+		if !again || !untilMoved(ctx, moved, pause) {
 			return err
 		}
 	}
 }
 
-// sleep is false when ctx ended first.
-func sleep(ctx context.Context, pause time.Duration) bool {
+// untilMoved waits for another controller, or to ask the same one again; it is false when ctx ended first.
+func untilMoved(ctx context.Context, moved <-chan struct{}, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
+	case <-moved:
 	case <-timer.C:
-		return true
 	case <-ctx.Done():
 		return false
 	}
+	return true
 }
 
 // sendEnvelope asks another node, and waits until this one has seen what the answer tells of.

@@ -146,9 +146,12 @@ func TestLayoutReadsNullMarkersAsKmsg(t *testing.T) {
 }
 
 // Bytes that kmsg does not look at may be anything, but no tagged field that kmsg knows may have sections of its own:
-// the walk does not look into tagged fields.
+// the walk does not look into tagged fields. Those of BrokerHeartbeat, which only brokers send, are lists of ids.
 func TestNoRowHasKnownTaggedFields(t *testing.T) {
 	eachFlexible(t, func(t *testing.T, row *Row, version int16, layout []element) {
+		if row.Key == kmsg.BrokerHeartbeat.Int16() && row.Internal {
+			return
+		}
 		request := row.newRequest()
 		body := fillFull(request, version)
 		at, _ := sections(t, layout, body, body, nil)
