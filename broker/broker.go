@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,6 +34,8 @@ type Broker struct {
 	settings *config.Resolver
 
 	kafkaListener, httpListener net.Listener
+	kafkaAddress                string   // of kafkaListener, with the port that was really taken
+	company                     *company // nil: this node is alone
 	metadata                    *metadata.Node
 	dirs                        []*log.Dir
 	leftOut                     []error // log directories that could not be opened, each with its path
@@ -42,8 +45,13 @@ type Broker struct {
 	kafka                       *server.Server
 	http                        *gateway.Server
 
-	frames     *server.Budget // what large requests may take together while they are read
-	decoded    *server.Budget // and once they are decoded: apart, because who waits for this holds some of the other
+	frames  *server.Budget // what large requests may take together while they are read
+	decoded *server.Budget // and once they are decoded: apart, because who waits for this holds some of the other
+	// assembled says that metadata, log directories, replicas and groups are there; the HTTP listener, which answers before,
+	// looks at nothing of them until then.
+	assembled atomic.Bool
+	serving   atomic.Bool // clients are served
+
 	background sync.WaitGroup // joined by Close
 	closing    chan struct{}  // closed when Close begins
 	fatal      chan error     // capacity 1: why the process must end
@@ -72,7 +80,7 @@ func New(cfg Config, logger *slog.Logger) (*Broker, error) {
 }
 
 // KafkaAddress is where Kafka clients connect, with the port that was really taken. Valid after Start.
-func (b *Broker) KafkaAddress() string { return b.kafkaListener.Addr().String() }
+func (b *Broker) KafkaAddress() string { return b.kafkaAddress }
 
 // HTTPAddress is where metrics and health are served. Valid after Start.
 func (b *Broker) HTTPAddress() string { return b.httpListener.Addr().String() }
@@ -84,13 +92,20 @@ func (b *Broker) services() *api.Services {
 	if b.cfg.KafkaAdvertised != "" {
 		advertised[listenerName] = b.cfg.KafkaAdvertised
 	}
-	return &api.Services{
+	services := &api.Services{
 		NodeID: b.cfg.NodeID, Metadata: b.metadata, Replicas: b.replicas, Groups: b.groups, Settings: b.settings,
 		Clock: b.clock, Logger: b.logger, Registerer: b.registry, MemoryBudget: b.decoded, LogLevel: b.cfg.LogLevel,
 		MaxFetchSessions: int(settings.Int32("max.incremental.fetch.session.cache.slots")),
 		MaxFetchBytes:    int(settings.Int32("fetch.max.bytes")),
 		Advertised:       advertised,
 	}
+	if b.company != nil {
+		services.InternalListener, services.Peers = internalListener, b.company
+		if b.cfg.KafkaAdvertised == "" { // what each client dialled is right for this node; others tell what it registered
+			advertised[internalListener] = b.cfg.Cluster.PeerAddress()
+		}
+	}
+	return services
 }
 
 // listen binds an address; the error says what to do about it.

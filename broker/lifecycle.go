@@ -19,6 +19,8 @@ const (
 	maxLifecyclePause = 250 * time.Millisecond
 	// While the broker wants to stop, it asks so often whether it may.
 	shutdownPause = 10 * time.Millisecond
+	// A broker that wants to stop does not wait longer than this for a controller that does not answer.
+	shutdownPatience = time.Second
 )
 
 // lifecycleConfig is what a lifecycle needs of the rest of the node.
@@ -59,6 +61,8 @@ type lifecycle struct {
 	cancel    context.CancelFunc
 	finished  chan struct{}
 	lastFault string // owned by run: what was logged last
+	lastHeard time.Time
+	pause     time.Duration // owned by run: before the next attempt
 }
 
 func newLifecycle(cfg lifecycleConfig) *lifecycle {
@@ -118,23 +122,35 @@ func (l *lifecycle) Stop(ctx context.Context, running bool) (granted bool) {
 // run registers and heartbeats until Stop.
 func (l *lifecycle) run() {
 	defer close(l.finished)
-	for pause := minLifecyclePause; l.ctx.Err() == nil; {
+	l.pause, l.lastHeard = minLifecyclePause, time.Now()
+	for l.ctx.Err() == nil && !l.givesUp() {
 		id, known, changed := l.cfg.Controller()
 		if !known {
 			l.wait(changed, maxLifecyclePause)
 			continue
 		}
 		wait, err := l.step(id, changed)
-		switch {
-		case err == nil:
-			pause, l.lastFault = minLifecyclePause, ""
+		if err == nil {
+			l.lastFault, l.lastHeard = "", time.Now()
 			l.wait(changed, wait)
-		case l.ctx.Err() == nil:
+		} else if l.ctx.Err() == nil {
 			l.tell(err)
-			l.wait(changed, pause)
-			pause = min(2*pause, maxLifecyclePause)
+			l.wait(changed, l.longerPause())
 		}
 	}
+}
+
+// longerPause returns how long to wait before the next attempt, each time twice as long.
+func (l *lifecycle) longerPause() time.Duration {
+	now := l.pause
+	l.pause = min(2*l.pause, maxLifecyclePause)
+	return now
+}
+
+// givesUp reports that the broker wants to stop and nobody is there to say that it may. A node that never registered has
+// nothing to wait for.
+func (l *lifecycle) givesUp() bool {
+	return l.stopping() && (l.epoch.Load() < 0 || time.Since(l.lastHeard) > l.cfg.Interval()+shutdownPatience)
 }
 
 // step sends what is due to the controller and says how long it may stay silent.
@@ -226,8 +242,9 @@ func (l *lifecycle) answered(answer *kmsg.BrokerHeartbeatResponse) time.Duration
 	case l.stopping():
 		return shutdownPause
 	case answer.IsFenced:
-		return minLifecyclePause // it is about to be unfenced, or has more of the log to read
+		return l.longerPause() // it is about to be unfenced, or has more of the log to read
 	}
+	l.pause = minLifecyclePause
 	select {
 	case <-l.unfenced:
 	default:

@@ -8,20 +8,56 @@ import (
 
 	"github.com/millrace-io/millrace/broker/gateway"
 	"github.com/millrace-io/millrace/broker/group"
-	"github.com/millrace-io/millrace/broker/replica"
 )
 
-// gatewayConfig says what the HTTP listener shows of this node.
+// gatewayConfig says what the HTTP listener shows of this node. It answers before the node is put together.
 func (b *Broker) gatewayConfig() gateway.Config {
-	live := []gateway.Check{{Name: "metadata_store", Fault: b.metadata.Err}}
-	ready := append([]gateway.Check{
-		{Name: "metadata_leader", Fault: b.leaderFault},
-		{Name: "log_directories", Fault: b.directoryFault},
-	}, live...)
+	store := gateway.Check{Name: "metadata_store", Fault: b.once(func() error { return b.metadata.Err() })}
 	return gateway.Config{
-		Listener: b.httpListener, Logger: b.logger, Version: b.cfg.Version, NodeID: b.cfg.NodeID, ClusterID: b.metadata.ClusterID,
-		Gatherer: b.registry, Registerer: b.registry, Live: live, Ready: ready, Lag: lagSource{b.groups, b.replicas},
+		Listener: b.httpListener, Logger: b.logger, Version: b.cfg.Version, NodeID: b.cfg.NodeID, ClusterID: b.clusterID,
+		Gatherer: b.registry, Registerer: b.registry, Live: []gateway.Check{store},
+		Ready: []gateway.Check{
+			{Name: "start", Fault: b.startFault},
+			{Name: "metadata_leader", Fault: b.once(b.leaderFault)},
+			{Name: "registration", Fault: b.once(b.lifecycleFault)},
+			{Name: "log_directories", Fault: b.once(b.directoryFault)},
+			store,
+		},
+		Lag: lagSource{b}, Restart: restartSource{b},
 	}
+}
+
+// once makes a check that is content until the node is put together, which is another check's business.
+func (b *Broker) once(fault func() error) func() error {
+	return func() error {
+		if !b.assembled.Load() {
+			return nil
+		}
+		return fault()
+	}
+}
+
+func (b *Broker) clusterID() string {
+	if !b.assembled.Load() {
+		return b.cfg.ClusterID
+	}
+	return b.metadata.ClusterID()
+}
+
+// startFault is there until clients are served.
+func (b *Broker) startFault() error {
+	if !b.serving.Load() {
+		return errors.New("the node is starting")
+	}
+	return nil
+}
+
+// lifecycleFault says why the controller would not have clients come here.
+func (b *Broker) lifecycleFault() error {
+	if b.company != nil && b.company.lifecycle.Fenced() {
+		return errors.New("the broker is fenced: the controller has not let it serve, or does not hear of it")
+	}
+	return nil
 }
 
 func (b *Broker) leaderFault() error {
@@ -40,19 +76,19 @@ func (b *Broker) directoryFault() error {
 }
 
 // lagSource is what consumer lag is computed from.
-type lagSource struct {
-	groups   *group.Service
-	replicas *replica.Manager
-}
+type lagSource struct{ b *Broker }
 
 // CommittedOffsets yields the offsets of every group that this broker coordinates.
 func (l lagSource) CommittedOffsets(ctx context.Context) iter.Seq[group.CommittedOffset] {
-	return l.groups.CommittedOffsets(ctx)
+	if !l.b.assembled.Load() {
+		return func(func(group.CommittedOffset) bool) {}
+	}
+	return l.b.groups.CommittedOffsets(ctx)
 }
 
 // EndOffset returns the high watermark of a partition that this broker leads.
 func (l lagSource) EndOffset(tenant, topic string, number int32) (int64, bool) {
-	p, err := l.replicas.ByName(tenant, topic, number)
+	p, err := l.b.replicas.ByName(tenant, topic, number)
 	if err != nil {
 		return 0, false
 	}

@@ -2,12 +2,9 @@ package broker
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -24,12 +21,15 @@ import (
 
 // Start brings the node up, from the bottom to the top:
 //
-//  1. both listeners are bound, so that a taken port is found before any data is touched; nobody is served yet
-//  2. the metadata log is opened: it knows the cluster's id, which the log directories must carry too
+//  1. the listeners are bound, so that a taken port is found before any data is touched; health is answered from here on, and
+//     other nodes are greeted
+//  2. the metadata log is opened: it knows the cluster's id, which the log directories must carry too. A node that has
+//     company finds or founds its cluster here
 //  3. the log directories are opened and locked
 //  4. replicas and groups subscribe to metadata, which starts and delivers its whole image to them: logs are recovered here
-//  5. the broker registers itself with the addresses it really has
-//  6. the listeners begin to serve
+//  5. other brokers are served
+//  6. the broker registers itself with the addresses it really has; one with company waits until it is unfenced
+//  7. clients are served
 //
 // When it fails, what was started is stopped again.
 func (b *Broker) Start(ctx context.Context) (err error) {
@@ -38,10 +38,7 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	if b.kafkaListener, err = listen("kafka.address", b.cfg.KafkaAddress); err != nil {
-		return err
-	}
-	if b.httpListener, err = listen("http.address", b.cfg.HTTPAddress); err != nil {
+	if err := b.bind(); err != nil {
 		return err
 	}
 	if err := b.openMetadata(ctx); err != nil {
@@ -59,26 +56,94 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 	})
 	b.metadata.Subscribe("replicas", b.replicas.Apply)
 	b.metadata.Subscribe("groups", b.applyToGroups)
+	if b.company != nil {
+		if err := b.company.prepare(); err != nil {
+			return err
+		}
+		b.metadata.Subscribe("registration", b.company.apply)
+	}
 	if err := b.metadata.Start(); err != nil {
 		return fmt.Errorf("start metadata: %w", err)
 	}
-	if err := b.register(ctx); err != nil {
+	b.handlers = b.services()
+	sessions := api.New(b.handlers)
+	if b.company == nil {
+		b.assembled.Store(true)
+		err = b.register(ctx)
+	} else {
+		err = b.joinCompany(ctx, sessions)
+	}
+	if err != nil {
 		return err
 	}
-	return b.serve()
+	return b.serve(sessions)
+}
+
+// bind takes the addresses. A node that has company may wait long for it: it gives the clients' address back meanwhile, so
+// that they are refused, and go elsewhere, instead of waiting.
+func (b *Broker) bind() (err error) {
+	if b.kafkaListener, err = listen("kafka.address", b.cfg.KafkaAddress); err != nil {
+		return err
+	}
+	b.kafkaAddress = b.kafkaListener.Addr().String()
+	if b.httpListener, err = listen("http.address", b.cfg.HTTPAddress); err != nil {
+		return err
+	}
+	if b.company, err = newCompany(b); err != nil {
+		return err
+	}
+	if b.company != nil {
+		if err := b.kafkaListener.Close(); err != nil {
+			return fmt.Errorf("kafka.address: %w", err)
+		}
+		b.kafkaListener = nil
+		b.background.Go(func() {
+			if err := b.company.mux.Serve(); err != nil {
+				b.fail(err)
+			}
+		})
+	}
+	if b.http, err = gateway.New(b.gatewayConfig()); err != nil {
+		return err
+	}
+	b.registry.MustRegister(newCensus(b))
+	b.background.Go(func() {
+		if err := b.http.Serve(); err != nil {
+			b.fail(err)
+		}
+	})
+	return nil
+}
+
+func (b *Broker) joinCompany(ctx context.Context, sessions *api.API) (err error) {
+	if err := b.company.serve(sessions); err != nil {
+		return err
+	}
+	b.assembled.Store(true)
+	if err := b.company.join(ctx); err != nil {
+		return err
+	}
+	b.kafkaListener, err = listen("kafka.address", b.kafkaAddress)
+	return err
 }
 
 func (b *Broker) openMetadata(ctx context.Context) error {
 	if err := os.MkdirAll(b.cfg.Directory, 0o755); err != nil {
 		return fmt.Errorf("data.directory: %w", err)
 	}
-	var err error
-	b.metadata, err = metadata.Open(ctx, metadata.Config{
+	cfg := metadata.Config{
 		Directory: b.cfg.MetadataDirectory(), NodeID: b.cfg.NodeID, ClusterID: b.cfg.ClusterID, Static: b.cfg.Static,
 		Clock: b.clock, Logger: b.logger, Registerer: b.registry,
-	})
-	if err != nil {
+	}
+	if b.company != nil {
+		b.company.configure(&cfg)
+	}
+	var err error
+	if b.metadata, err = metadata.Open(ctx, cfg); err != nil {
 		return fmt.Errorf("open metadata: %w", err)
+	}
+	if b.company != nil {
+		b.company.know(b.metadata)
 	}
 	return nil
 }
@@ -131,50 +196,12 @@ func (b *Broker) openReplicas() error {
 	return nil
 }
 
-// register tells the cluster where this broker is. The advertised address matters only to other brokers and to tools;
-// clients are told the address that they dialled unless one is configured.
-func (b *Broker) register(ctx context.Context) error {
-	address := b.cfg.KafkaAdvertised
-	if address == "" {
-		address = b.KafkaAddress()
-	}
-	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("kafka.advertised: %w", err)
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return fmt.Errorf("kafka.advertised: port %q: %w", portText, err)
-	}
-	registration := image.Broker{
-		ID: b.cfg.NodeID, Incarnation: newIncarnation(), Rack: b.cfg.Rack,
-		Listeners: []image.Listener{{Name: listenerName, Host: host, Port: int32(port), SecurityProtocol: "PLAINTEXT"}},
-	}
-	for _, dir := range b.dirs {
-		registration.Directories = append(registration.Directories, dir.ID())
-	}
-	if _, err := b.metadata.RegisterBroker(ctx, registration); err != nil {
-		return fmt.Errorf("register broker: %w", err)
-	}
-	return nil
-}
-
-// newIncarnation makes the id that tells this start of the process from every other.
-func newIncarnation() (id [16]byte) {
-	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-	return id
-}
-
-// listenerName is the name of the one Kafka listener that this version has.
-const listenerName = "PLAINTEXT"
-
-func (b *Broker) serve() error {
+func (b *Broker) serve(sessions *api.API) error {
 	settings := b.settings.Broker(b.metadata.Image())
-	b.handlers = b.services()
 	var err error
 	b.kafka, err = server.New(server.Config{
 		Name: listenerName, Listener: b.kafkaListener,
-		NewSession:          api.New(b.handlers).NewSession,
+		NewSession:          sessions.NewSession,
 		RequestMaxBytes:     int(settings.Int32("socket.request.max.bytes")),
 		MaxConnections:      int(min(settings.Int64("max.connections"), int64(^uint32(0)>>1))),
 		MaxConnectionsPerIP: int(settings.Int32("max.connections.per.ip")),
@@ -185,20 +212,12 @@ func (b *Broker) serve() error {
 	if err != nil {
 		return err
 	}
-	b.http, err = gateway.New(b.gatewayConfig())
-	if err != nil {
-		return err
-	}
 	b.background.Go(func() {
 		if err := b.kafka.Serve(); err != nil {
 			b.fail(err)
 		}
 	})
-	b.background.Go(func() {
-		if err := b.http.Serve(); err != nil {
-			b.fail(err)
-		}
-	})
+	b.serving.Store(true)
 	b.background.Go(b.watch)
 	b.logger.Info("broker started", "node", b.cfg.NodeID, "cluster", b.metadata.ClusterID(), "kafka", b.KafkaAddress(), "http", b.HTTPAddress())
 	return nil
@@ -220,11 +239,18 @@ func (b *Broker) watch() {
 	b.fail(fmt.Errorf("every log directory is offline, the last one because: %w", b.dirs[len(b.dirs)-1].Err()))
 }
 
-// Close stops the node, from the top to the bottom: no new requests, those in hand finish, coordinators let go, logs are
-// flushed and marked clean, metadata last because everything above may still ask it. It may be called after a failed
-// Start and stops what there is.
+// Close stops the node, from the top to the bottom: the controller moves its leaderships away while it goes on serving, then
+// no new requests, those in hand finish, coordinators let go, other brokers are served no more, logs are flushed and marked
+// clean, metadata last because everything above may still ask it. It may be called after a failed Start and stops what
+// there is.
 func (b *Broker) Close() error {
+	if b.company != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ShutdownGrace)
+		b.company.leave(ctx)
+		cancel()
+	}
 	close(b.closing)
+	b.serving.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ShutdownGrace)
 	defer cancel()
 	var errs []error
@@ -242,13 +268,15 @@ func (b *Broker) Close() error {
 	if b.replicas != nil {
 		b.replicas.Close()
 	}
-	for _, dir := range b.dirs {
-		if err := dir.Close(); err != nil && dir.Err() == nil {
-			errs = append(errs, fmt.Errorf("close log directory %s: %w", dir.Path(), err))
-		}
+	if b.company != nil {
+		errs = append(errs, b.company.closeInternal(ctx))
 	}
+	errs = append(errs, b.closeDirectories())
 	if b.metadata != nil {
 		errs = append(errs, b.metadata.Close())
+	}
+	if b.company != nil {
+		errs = append(errs, b.company.close())
 	}
 	if b.http != nil {
 		errs = append(errs, b.http.Close(ctx))
@@ -256,5 +284,21 @@ func (b *Broker) Close() error {
 		errs = append(errs, b.httpListener.Close())
 	}
 	b.background.Wait()
+	return errors.Join(errs...)
+}
+
+// closeDirectories marks the log directories clean, and notes under which epoch they were if all of them are.
+func (b *Broker) closeDirectories() error {
+	var errs []error
+	for _, dir := range b.dirs {
+		if err := dir.Close(); err != nil && dir.Err() == nil {
+			errs = append(errs, fmt.Errorf("close log directory %s: %w", dir.Path(), err))
+		} else if err != nil {
+			return errors.Join(errs...) // a disk failed, which was told when it did
+		}
+	}
+	if len(errs) == 0 && b.company.epoch() >= 0 && len(b.leftOut) == 0 {
+		errs = append(errs, writeCleanEpoch(b.cfg.Directory, b.company.epoch()))
+	}
 	return errors.Join(errs...)
 }

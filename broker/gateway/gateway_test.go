@@ -256,3 +256,33 @@ func TestCloseWithoutServeFreesThePort(t *testing.T) {
 	}
 	again.Close()
 }
+
+// fakeRestart has as many partitions at risk as it may name.
+type fakeRestart struct{}
+
+func (fakeRestart) Risks(limit int) RestartRisks {
+	return RestartRisks{Unavailable: slices.Repeat([]string{"t/0"}, limit)}
+}
+
+func (fakeRestart) Reclaimed() int { return 73 }
+
+func TestRestartProbes(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Restart = fakeRestart{}
+	url := serve(t, cfg)
+	for _, tc := range []struct {
+		path string
+		code int
+		want string
+	}{
+		{"/v1/broker/pre_restart_probe?limit=2", 200, `"unavailable":["t/0","t/0"]`},
+		{"/v1/broker/pre_restart_probe?limit=x", 400, "limit must be a number"},
+		{"/v1/broker/pre_restart_probe?limit=-1", 400, "limit must be a number"},
+		{"/v1/broker/pre_restart_probe", 200, `"rf1_offline":`},
+		{"/v1/broker/post_restart_probe", 200, `{"load_reclaimed_pc":73}`},
+	} {
+		if code, body := get(t, url+tc.path); code != tc.code || !strings.Contains(body, tc.want) {
+			t.Errorf("%s: %d %.200s, want %d with %s", tc.path, code, body, tc.code, tc.want)
+		}
+	}
+}

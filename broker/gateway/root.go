@@ -26,7 +26,7 @@ func root(cfg Config) http.Handler {
 	pageTemplate := template.Must(template.New("root").Parse(page))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := identity{Name: "millrace", Version: cfg.Version, NodeID: cfg.NodeID, ClusterID: cfg.ClusterID(),
-			Endpoints: []string{"/metrics", "/healthz/live", "/healthz/ready", "/debug/pprof/"}}
+			Endpoints: []string{"/metrics", "/healthz/live", "/healthz/ready", "/v1/broker/pre_restart_probe", "/v1/broker/post_restart_probe", "/debug/pprof/"}}
 		w.Header().Set("Vary", "Accept")
 		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 			writeJSON(w, http.StatusOK, who)

@@ -42,6 +42,8 @@ type Config struct {
 	Live  []Check // empty: alive as long as it answers
 	Ready []Check // every one must be content
 
+	Restart Restart // nil: this node does not tell whether it may be restarted
+
 	Lag          LagSource // nil: no lag metric
 	MaxLagSeries int       // bound of the lag metric; 0: 10,000
 }
@@ -110,6 +112,10 @@ func routes(cfg Config) http.Handler {
 	mux.Handle("GET /healthz/live", within(answerTimeout, health(cfg.Live)))
 	mux.Handle("GET /healthz/ready", within(answerTimeout, health(cfg.Ready)))
 	mux.Handle("GET /healthz", within(answerTimeout, health(cfg.Ready)))
+	if cfg.Restart != nil {
+		mux.Handle("GET /v1/broker/pre_restart_probe", within(answerTimeout, preRestart(cfg.Restart)))
+		mux.Handle("GET /v1/broker/post_restart_probe", within(answerTimeout, postRestart(cfg.Restart)))
+	}
 	mux.Handle("GET /debug/pprof/", within(profileTimeout, onlyThisMachine(profiles())))
 	return mux
 }

@@ -39,7 +39,19 @@ func (d *Dir) checkpointLocked() error {
 		return err
 	}
 	recoveryPoints, logStarts, highWatermarks := map[string]int64{}, map[string]int64{}, map[string]int64{}
-	logs := d.logsAndCarried(recoveryPoints, logStarts, highWatermarks)
+	d.mu.Lock()
+	for name := range d.found {
+		d.carryOver(name, recoveryPoints, logStarts, highWatermarks)
+	}
+	logs := make([]*Log, 0, len(d.logs))
+	for name, l := range d.logs {
+		if !l.ready.Load() || l.failure.Load() != nil {
+			d.carryOver(name, recoveryPoints, logStarts, highWatermarks)
+			continue
+		}
+		logs = append(logs, l)
+	}
+	d.mu.Unlock()
 	// Log start offsets go first: the sidecars forget what lies below them.
 	for _, l := range logs {
 		l.startInto(logStarts, highWatermarks)
@@ -58,43 +70,6 @@ func (d *Dir) checkpointLocked() error {
 		return d.fail(err)
 	}
 	return err
-}
-
-// checkpointLogStarts writes one of the files alone, soon after a DeleteRecords: what was deleted should not come back for
-// want of a checkpoint.
-func (d *Dir) checkpointLogStarts() error {
-	d.checkpointMu.Lock()
-	defer d.checkpointMu.Unlock()
-	if err := d.Err(); err != nil {
-		return err
-	}
-	others, logStarts := map[string]int64{}, map[string]int64{}
-	for _, l := range d.logsAndCarried(others, logStarts, others) {
-		l.startInto(logStarts, others)
-	}
-	err := d.logStarts.write(d.fs, logStarts)
-	if err != nil && !isNoSpace(err) {
-		return d.fail(err)
-	}
-	return err
-}
-
-// logsAndCarried returns the logs that work, and keeps what the files say of the others.
-func (d *Dir) logsAndCarried(recoveryPoints, logStarts, highWatermarks map[string]int64) []*Log {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for name := range d.found {
-		d.carryOver(name, recoveryPoints, logStarts, highWatermarks)
-	}
-	logs := make([]*Log, 0, len(d.logs))
-	for name, l := range d.logs {
-		if !l.ready.Load() || l.failure.Load() != nil {
-			d.carryOver(name, recoveryPoints, logStarts, highWatermarks)
-			continue
-		}
-		logs = append(logs, l)
-	}
-	return logs
 }
 
 // carryOver keeps what the files say of a partition whose log is not open.

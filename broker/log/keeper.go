@@ -26,7 +26,6 @@ type keeper struct {
 	nextCheckpoint time.Time   // owned by the goroutine
 	nextExpiry     time.Time   // owned by the goroutine
 	flushTimes     atomic.Bool // some log has flush.ms set
-	startsMoved    atomic.Bool // a log start offset that no checkpoint has
 }
 
 type doomed struct {
@@ -89,11 +88,6 @@ func (k *keeper) onTick(now time.Time) {
 	if !now.Before(k.nextCheckpoint) {
 		k.nextCheckpoint = now.Add(k.dir.cfg.CheckpointInterval)
 		k.checkpoint()
-	}
-	if k.startsMoved.Swap(false) {
-		if err := k.dir.checkpointLogStarts(); err != nil {
-			k.dir.logger.Warn("checkpoint of log start offsets failed", "error", err)
-		}
 	}
 	if k.flushTimes.Load() {
 		k.flushByTime()

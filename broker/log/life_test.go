@@ -312,36 +312,6 @@ func TestSegmentsRollByTimeAndSettings(t *testing.T) {
 	}
 }
 
-// A process that is killed two seconds after a DeleteRecords does not show what was deleted again.
-func TestDeletedRecordsStayDeletedAfterAKill(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewMemory()
-		d, err := OpenDir(testDirConfig(fs))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close()
-		l := mustOpen(t, d, smallConfig())
-		appendValues(t, l, 0, numbered(0, 50)...)
-		if err := l.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.IncrementLogStartOffset(20); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		after, err := OpenDir(testDirConfig(fs.KillClone()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer after.Close()
-		if start := mustOpen(t, after, smallConfig()).LogStartOffset(); start != 20 {
-			t.Errorf("after the kill the log starts at %d, want 20", start)
-		}
-	})
-}
-
 func TestTheKeeperFlushesChecksAndForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testDirConfig(vfs.NewMemory())

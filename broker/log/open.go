@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -242,11 +243,6 @@ func (l *Log) checkTorn(behind []*segment.Segment, s *segment.Segment, torn erro
 	if !l.dir.keptPages {
 		return nil
 	}
-	reason := "records are missing"
-	var fault *CorruptError
-	if errors.As(torn, &fault) {
-		reason = fault.Reason
-	}
 	from := s.SizeBytes()
 	for _, later := range append([]*segment.Segment{s}, behind...) {
 		at, err := later.SoundBehind(from, s.NextOffset())
@@ -255,13 +251,15 @@ func (l *Log) checkTorn(behind []*segment.Segment, s *segment.Segment, torn erro
 		}
 		if at >= 0 {
 			return &CorruptError{File: s.FileName(segment.LogSuffix), Offset: s.SizeBytes(), Reason: fmt.Sprintf(
-				"%s, but a sound batch follows at byte %d of %s, and the page cache was not lost since they were written: it is not a torn tail",
-				reason, at, later.FileName(segment.LogSuffix))}
+				"%v, but a sound batch follows at byte %d of %s, and the page cache was not lost since they were written: it is not a torn tail",
+				cmp.Or(torn, errGap), at, later.FileName(segment.LogSuffix))}
 		}
 		from = 0
 	}
 	return nil
 }
+
+var errGap = errors.New("records are missing")
 
 // cutTail says what an unclean stop cost, and removes what is behind the cut. Segments go from the last to the first, so
 // that another crash leaves no gap.

@@ -187,7 +187,6 @@ func (l *Log) IncrementLogStartOffset(offset int64) error {
 		return fmt.Errorf("move log start offset of %s to %d: %w", l.tp, offset, ErrOffsetOutOfRange)
 	}
 	l.moveStart(offset)
-	l.dir.keeper.startsMoved.Store(true)
 	return nil
 }
 

@@ -3,14 +3,13 @@ package record
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 const (
 	// turnBytes is what one of the many may unpack to at a time; what is larger takes the one large turn.
-	turnBytes = maxKeptBuffer - 1
+	turnBytes = 8 << 20
 	// maxTurns is how many batches may be unpacked at once: it is work for a processor, more at once are not faster.
 	maxTurns = 8
 )
@@ -18,12 +17,10 @@ const (
 // turns bounds what batches of all connections unpack to together: maxTurns times turnBytes, and one batch of any size. A
 // megabyte of a codec can stand for gigabytes, and as many connections may send it as there are.
 type turns struct {
-	once  sync.Once
-	small chan struct{}
-
-	waiting atomic.Int32 // for the large turn, who has it included
+	once    sync.Once
+	small   chan struct{}
 	large   sync.Mutex
-	buffer  []byte // guarded by large: kept as long as somebody waits, so that not each leaves one to the collector
+	buffers sync.Pool // *[]byte, for the large turn: a new one for each would wait in tens of MB for the collector
 }
 
 func (t *turns) take(k turnKind) {
@@ -32,7 +29,6 @@ func (t *turns) take(k turnKind) {
 		t.once.Do(func() { t.small = make(chan struct{}, maxTurns) })
 		t.small <- struct{}{}
 	case largeTurn:
-		t.waiting.Add(1)
 		t.large.Lock()
 	}
 }
@@ -42,9 +38,6 @@ func (t *turns) give(k turnKind) {
 	case smallTurn:
 		<-t.small
 	case largeTurn:
-		if t.waiting.Add(-1) == 0 {
-			t.buffer = nil
-		}
 		t.large.Unlock()
 	}
 }
@@ -67,7 +60,9 @@ type unpacked struct {
 
 // done ends the turn; the payload is not valid any more.
 func (u *unpacked) done() {
-	if u.turn != largeTurn {
+	if u.turn == largeTurn {
+		u.codecs.turns.buffers.Put(u.scratch)
+	} else {
 		u.codecs.giveBuffer(u.scratch)
 	}
 	if u.turn != noTurn {
@@ -100,17 +95,13 @@ func (c *Codecs) unpackIn(turn turnKind, b Batch, maxBytes int) (u unpacked, err
 		c.turns.take(turn)
 	}
 	if turn == largeTurn {
-		u.scratch = &c.turns.buffer
-	} else {
+		u.scratch, _ = c.turns.buffers.Get().(*[]byte)
+	}
+	if u.scratch == nil {
 		u.scratch = c.takeBuffer()
 	}
-	whole := false
-	defer func() {
-		if !whole { // also when a decoder panics: a turn that is not given back is lost for all
-			u.done()
-		}
-	}()
-	u.payload, err = c.unpackInto(u.scratch, b, maxBytes)
-	whole = err == nil
+	if u.payload, err = c.unpackInto(u.scratch, b, maxBytes); err != nil {
+		u.done()
+	}
 	return u, err
 }

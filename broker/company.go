@@ -1,0 +1,256 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/api"
+	"github.com/millrace-io/millrace/broker/peer"
+	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/metadata"
+	"github.com/millrace-io/millrace/metadata/image"
+	"github.com/millrace-io/millrace/security"
+)
+
+// internalListener is the name of the listener between brokers.
+const internalListener = "INTERNAL"
+
+// company is what a node has that is not alone: the listener for other nodes, connections to them, and its registration at
+// the controller. Fields are set by Start and fixed after it.
+type company struct {
+	b        *Broker
+	peers    peer.Config
+	identity atomic.Pointer[peer.Identity] // of this node; without a cluster id until it is known
+
+	listener   net.Listener
+	mux        *peer.Mux
+	pool       *peer.Pool
+	internal   *server.Server
+	lifecycle  *lifecycle
+	departures *departures
+	running    bool          // run of lifecycle was started
+	handled    atomic.Uint64 // index up to which this node has handled the metadata log
+}
+
+// newCompany listens for other nodes; nil for a node that is alone.
+func newCompany(b *Broker) (*company, error) {
+	if b.cfg.Cluster.Alone() {
+		return nil, nil
+	}
+	token, err := b.cfg.Cluster.token()
+	if err != nil {
+		return nil, err
+	}
+	c := &company{b: b}
+	c.identity.Store(&peer.Identity{NodeID: b.cfg.NodeID})
+	c.peers = peer.Config{Identity: func() peer.Identity { return *c.identity.Load() }, Token: token, Logger: b.logger, Registerer: b.registry}
+	if c.listener, err = listen("cluster.address", b.cfg.Cluster.Address); err != nil {
+		return nil, err
+	}
+	c.mux = peer.NewMux(c.listener, c.peers)
+	c.pool = peer.NewPool(c.peers, c.resolve)
+	return c, nil
+}
+
+// configure tells the metadata how to find other nodes.
+func (c *company) configure(cfg *metadata.Config) {
+	cfg.Address = c.b.cfg.Cluster.PeerAddress()
+}
+
+// know tells other nodes who this one is, now that its metadata is open.
+func (c *company) know(m *metadata.Node) {
+	id := *c.identity.Load()
+	id.ClusterID = m.ClusterID()
+	c.identity.Store(&id)
+}
+
+// resolve says where a node is: what it registered, or before that where the quorum knows it.
+func (c *company) resolve(nodeID int32) (address string, directoryID [16]byte, ok bool) {
+	if nodeID == c.b.cfg.NodeID {
+		return c.b.cfg.Cluster.PeerAddress(), directoryID, true
+	}
+	if b := c.b.metadata.Image().Broker(nodeID); b != nil {
+		if address, ok := internalAddress(b); ok {
+			return address, directoryID, true
+		}
+	}
+	address, ok = c.b.metadata.MemberAddress(nodeID)
+	return address, directoryID, ok
+}
+
+// internalAddress is where a broker listens for others.
+func internalAddress(b *image.Broker) (string, bool) {
+	for _, l := range b.Listeners {
+		if l.Name == internalListener {
+			return net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))), true
+		}
+	}
+	return "", false
+}
+
+// Do implements api.Peers.
+func (c *company) Do(ctx context.Context, nodeID int32, request kmsg.Request) (kmsg.Response, error) {
+	return c.pool.Do(ctx, nodeID, request)
+}
+
+// newSession makes the session of another broker's connection; its end may be the first sign that the broker is gone.
+func (c *company) newSession(sessions *api.API) func(*server.Peer) server.Session {
+	return func(p *server.Peer) server.Session {
+		who, known := c.mux.Peer(p.Remote)
+		if !known {
+			return sessions.NewSession(p) // of so many connections that its name is forgotten: it may do nothing
+		}
+		p.Identity = security.Identity{Tenant: security.DefaultTenant, Principal: api.BrokerPrincipal(who.NodeID), Host: p.Identity.Host}
+		return &peerSession{Session: sessions.NewSession(p), ended: func() { c.departures.Suspect(who.NodeID) }}
+	}
+}
+
+// peerSession tells of the end of a broker's connection.
+type peerSession struct {
+	server.Session
+	ended func()
+}
+
+// Close implements server.Session.
+func (s *peerSession) Close() {
+	s.Session.Close()
+	s.ended()
+}
+
+// serve starts what other brokers ask of this one.
+func (c *company) serve(sessions *api.API) error {
+	b := c.b
+	c.departures = newDepartures(departuresConfig{
+		NodeID: b.cfg.NodeID, IsController: b.metadata.IsController, Image: b.metadata.Image,
+		Refused: peer.Alive, Gone: b.metadata.BrokerGone, Logger: b.logger,
+	})
+	settings := b.settings.Broker(b.metadata.Image())
+	var err error
+	c.internal, err = server.New(server.Config{
+		Name: internalListener, Listener: c.mux.Kafka(), NewSession: c.newSession(sessions),
+		RequestMaxBytes: int(settings.Int32("socket.request.max.bytes")), MemoryBudget: b.frames,
+		Clock: b.clock, Logger: b.logger, Registerer: b.registry,
+	})
+	if err != nil {
+		return err
+	}
+	b.background.Go(func() {
+		if err := c.internal.Serve(); err != nil {
+			b.fail(err)
+		}
+	})
+	b.background.Go(c.watchController)
+	return nil
+}
+
+// prepare makes the registration, before the metadata that it follows and the logs whose clean stop it tells of are used.
+func (c *company) prepare() error {
+	b := c.b
+	previous, err := takeCleanEpoch(b.cfg.Directory)
+	if err != nil {
+		return err
+	}
+	registration, err := b.registrationRequest(previous)
+	if err != nil {
+		return err
+	}
+	millis := func(name string) func() time.Duration {
+		return func() time.Duration {
+			return time.Duration(b.settings.Broker(b.metadata.Image()).Int64(name)) * time.Millisecond
+		}
+	}
+	c.lifecycle = newLifecycle(lifecycleConfig{
+		NodeID: b.cfg.NodeID, Register: func() *kmsg.BrokerRegistrationRequest { r := *registration; return &r },
+		Offline: b.offlineDirectories, MetadataOffset: func() int64 { return int64(c.handled.Load()) },
+		Await: b.metadata.Await, Controller: b.metadata.WatchLeader, Send: c.Do,
+		Interval: millis("broker.heartbeat.interval.ms"), Timeout: millis("broker.session.timeout.ms"), Logger: b.logger,
+	})
+	for _, dir := range b.dirs {
+		b.background.Go(func() {
+			select {
+			case <-dir.Failed():
+				c.lifecycle.Poke()
+			case <-b.closing:
+			}
+		})
+	}
+	return nil
+}
+
+// apply follows the metadata, after replicas and groups have. A broker that stops waits until every other says that its
+// image holds the new leaders, so a change of any broker is answered by a heartbeat now.
+func (c *company) apply(delta *image.Delta) {
+	c.handled.Store(delta.To.Index())
+	if len(delta.Brokers) > 0 {
+		c.lifecycle.Poke()
+	}
+}
+
+// watchController probes every broker when this node becomes the controller.
+func (c *company) watchController() {
+	led := false
+	for {
+		_, _, changed := c.b.metadata.WatchLeader()
+		if leads := c.b.metadata.IsController(); leads && !led {
+			c.departures.SuspectAll()
+			led = true
+		} else if !leads {
+			led = false
+		}
+		select {
+		case <-changed:
+		case <-c.b.closing:
+			return
+		}
+	}
+}
+
+// join registers this broker and returns once it may serve clients.
+func (c *company) join(ctx context.Context) error {
+	c.running = true
+	go c.lifecycle.run() // joined by leave
+	if err := c.lifecycle.AwaitUnfenced(ctx); err != nil {
+		return fmt.Errorf("wait until the controller lets this broker serve: %w", err)
+	}
+	return nil
+}
+
+// leave asks the controller to move leaderships away, which ends the registration.
+func (c *company) leave(ctx context.Context) {
+	if c.lifecycle == nil {
+		return
+	}
+	began := c.b.clock()
+	granted := c.lifecycle.Stop(ctx, c.running)
+	c.b.logger.Info("controlled shutdown", "granted", granted, "took", c.b.clock().Sub(began).String())
+}
+
+// closeInternal ends what other brokers ask of this one.
+func (c *company) closeInternal(ctx context.Context) error {
+	var err error
+	if c.internal != nil {
+		err = c.internal.Close(ctx)
+	}
+	if c.departures != nil {
+		c.departures.Close()
+	}
+	return err
+}
+
+// close ends what is left, once nobody uses it.
+func (c *company) close() error { return errors.Join(c.pool.Close(), c.mux.Close()) }
+
+// epoch is the epoch of this broker's registration, -1 before there is one.
+func (c *company) epoch() int64 {
+	if c == nil || c.lifecycle == nil {
+		return -1
+	}
+	return c.lifecycle.Epoch()
+}

@@ -1,0 +1,133 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/millrace-io/millrace/metadata/image"
+)
+
+// A process that ends closes its connections before, or after, its listener; in between a dial is not refused yet.
+var departureProbes = [...]time.Duration{0, 5 * time.Millisecond, 15 * time.Millisecond, 40 * time.Millisecond, 100 * time.Millisecond}
+
+// departuresConfig is what departures need of the rest of the node.
+type departuresConfig struct {
+	NodeID       int32
+	IsController func() bool
+	Image        func() *image.Image
+	// Refused asks whether nobody listens at an address any more.
+	Refused func(ctx context.Context, address string) bool
+	// Gone tells the controller that a broker's process has ended.
+	Gone   func(id int32, incarnation [16]byte)
+	Logger *slog.Logger
+}
+
+// departures tells the controller at once of brokers whose process has ended, so that nobody waits for the end of a session
+// that nobody holds: when a connection from a broker ends, or this node becomes the controller, the broker's address is
+// asked whether it refuses. One that does not answer at all may be alive behind a broken network; it keeps its session.
+type departures struct {
+	cfg    departuresConfig
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	probing map[int32]bool // guarded by mu: value: it was suspected again meanwhile
+	closed  bool           // guarded by mu
+	group   sync.WaitGroup
+}
+
+func newDepartures(cfg departuresConfig) *departures {
+	d := &departures{cfg: cfg, probing: map[int32]bool{}}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	return d
+}
+
+// Suspect asks whether a broker is still there; it does not block.
+func (d *departures) Suspect(id int32) {
+	if id == d.cfg.NodeID || !d.cfg.IsController() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	if _, under := d.probing[id]; under {
+		d.probing[id] = true
+		return
+	}
+	d.probing[id] = false
+	d.group.Go(func() {
+		for again := true; again; {
+			d.probe(id)
+			again = d.finished(id)
+		}
+	})
+}
+
+// finished reports whether the broker was suspected again while it was probed.
+func (d *departures) finished(id int32) (again bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	again = d.probing[id] && !d.closed
+	if again {
+		d.probing[id] = false
+	} else {
+		delete(d.probing, id)
+	}
+	return again
+}
+
+// SuspectAll asks of every broker, as a new controller does: the last controller is often the one that is gone.
+func (d *departures) SuspectAll() {
+	for b := range d.cfg.Image().Brokers() {
+		d.Suspect(b.ID)
+	}
+}
+
+func (d *departures) probe(id int32) {
+	for _, pause := range departureProbes {
+		if !sleepContext(d.ctx, pause) {
+			return
+		}
+		b := d.cfg.Image().Broker(id)
+		if b == nil || b.Fenced {
+			return
+		}
+		address, ok := internalAddress(b)
+		if !ok {
+			return
+		}
+		if d.cfg.Refused(d.ctx, address) {
+			d.cfg.Logger.Warn("the process of a broker has ended", "broker", id, "address", address)
+			d.cfg.Gone(id, b.Incarnation)
+			return
+		}
+	}
+}
+
+// Close ends the probes under way.
+func (d *departures) Close() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.cancel()
+	d.group.Wait()
+}
+
+// sleepContext is false when ctx ended first.
+func sleepContext(ctx context.Context, d time.Duration) bool {
+	if d == 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,200 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// script is a controller that answers as a test wants and notes what it was asked.
+type script struct {
+	mu         sync.Mutex
+	leader     int32
+	changed    chan struct{}
+	epoch      int64
+	fenced     bool
+	dead       bool                                     // answers nothing until the caller gives up
+	heartbeat  func(*kmsg.BrokerHeartbeatRequest) int16 // error code of the next answers
+	registered []int32                                  // by which leader
+	beats      []time.Time
+	last       kmsg.BrokerHeartbeatRequest
+	mayStop    bool
+}
+
+func (s *script) Controller() (int32, bool, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leader, s.leader >= 0, s.changed
+}
+
+func (s *script) elect(id int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leader, s.dead = id, false
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *script) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+func (s *script) Send(ctx context.Context, nodeID int32, request kmsg.Request) (kmsg.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		s.mu.Unlock()
+		<-ctx.Done()
+		s.mu.Lock()
+		return nil, ctx.Err()
+	}
+	if nodeID != s.leader {
+		return nil, errors.New("not asked")
+	}
+	switch r := request.(type) {
+	case *kmsg.BrokerRegistrationRequest:
+		s.registered = append(s.registered, nodeID)
+		s.epoch++
+		answer := kmsg.NewPtrBrokerRegistrationResponse()
+		answer.BrokerEpoch = s.epoch
+		return answer, nil
+	case *kmsg.BrokerHeartbeatRequest:
+		s.beats, s.last = append(s.beats, time.Now()), *r
+		answer := kmsg.NewPtrBrokerHeartbeatResponse()
+		answer.IsFenced, answer.ShouldShutdown = s.fenced, r.WantShutdown && s.mayStop
+		if r.BrokerEpoch != s.epoch {
+			answer.ErrorCode = kerr.StaleBrokerEpoch.Code
+		} else if s.heartbeat != nil {
+			answer.ErrorCode = s.heartbeat(r)
+		}
+		return answer, nil
+	}
+	return nil, errors.New("unexpected request")
+}
+
+func startLifecycle(s *script) *lifecycle {
+	l := newLifecycle(lifecycleConfig{
+		NodeID: 1, Register: kmsg.NewPtrBrokerRegistrationRequest, Offline: func() [][16]byte { return nil },
+		MetadataOffset: func() int64 { return 7 }, Await: func(context.Context, uint64) error { return nil },
+		Controller: s.Controller, Send: s.Send,
+		Interval: func() time.Duration { return 500 * time.Millisecond }, Timeout: func() time.Duration { return 3 * time.Second },
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	go l.run()
+	return l
+}
+
+func newScript() *script { return &script{leader: 2, changed: make(chan struct{})} }
+
+func TestBrokerRegistersAndKeepsItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		s.fenced = true
+		l := startLifecycle(s)
+		synctest.Wait()
+		if l.Epoch() != 1 || !l.Fenced() {
+			t.Errorf("epoch %d, fenced %v", l.Epoch(), l.Fenced())
+		}
+		s.set(func() { s.fenced = false })
+		if err := l.AwaitUnfenced(t.Context()); err != nil || l.Fenced() {
+			t.Errorf("not unfenced: %v", err)
+		}
+		s.set(func() { s.beats = nil })
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		s.set(func() {
+			if len(s.beats) != 10 || s.last.BrokerEpoch != 1 || s.last.CurrentMetadataOffset != 7 {
+				t.Errorf("%d heartbeats in 5 s, the last is %+v", len(s.beats), s.last)
+			}
+		})
+		l.Stop(context.Background(), false)
+		<-l.finished
+	})
+}
+
+func TestNewControllerHearsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		l := startLifecycle(s)
+		synctest.Wait()
+		s.set(func() { s.dead = true })
+		time.Sleep(600 * time.Millisecond) // the next heartbeat is under way, and nobody answers
+		s.set(func() { s.beats = nil })
+		s.elect(3)
+		moment := time.Now()
+		time.Sleep(20 * time.Millisecond)
+		synctest.Wait()
+		s.set(func() {
+			if len(s.beats) == 0 || s.beats[0].Sub(moment) > 10*time.Millisecond {
+				t.Errorf("the new controller heard at %v, it leads since %v", s.beats, moment)
+			}
+			if len(s.registered) != 1 {
+				t.Errorf("registered at %v: a new controller knows the registration from the log", s.registered)
+			}
+		})
+		if l.Fenced() {
+			t.Error("a lost controller must not fence the broker")
+		}
+		l.Stop(context.Background(), false)
+		<-l.finished
+	})
+}
+
+func TestStaleEpochRegistersAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		l := startLifecycle(s)
+		synctest.Wait()
+		s.set(func() { s.epoch = 40 }) // as if another registration had been written
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if l.Epoch() != 41 {
+			t.Errorf("epoch %d, want that of a second registration", l.Epoch())
+		}
+		l.Stop(context.Background(), false)
+		<-l.finished
+	})
+}
+
+func TestStopWaitsForTheController(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		l := startLifecycle(s)
+		synctest.Wait()
+		time.AfterFunc(300*time.Millisecond, func() { s.set(func() { s.mayStop = true }) })
+		began := time.Now()
+		if !l.Stop(t.Context(), true) {
+			t.Error("the stop was not granted")
+		}
+		if took := time.Since(began); took < 300*time.Millisecond || took > 350*time.Millisecond {
+			t.Errorf("granted after %v, the controller was ready after 300ms", took)
+		}
+	})
+}
+
+func TestStopDoesNotWaitForAControllerThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		l := startLifecycle(s)
+		synctest.Wait()
+		s.elect(-1)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if l.Stop(ctx, true) {
+			t.Error("nobody granted the stop")
+		}
+		if took := time.Since(began); took > 2*shutdownPatience {
+			t.Errorf("waited %v for nobody", took)
+		}
+	})
+}
