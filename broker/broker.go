@@ -32,6 +32,8 @@ type Broker struct {
 	clock    func() time.Time
 	registry *prometheus.Registry
 	settings *config.Resolver
+	// incarnation tells this start of the process from every other.
+	incarnation [16]byte
 
 	kafkaListener, httpListener net.Listener
 	kafkaAddress                string   // of kafkaListener, with the port that was really taken
@@ -73,8 +75,8 @@ func New(cfg Config, logger *slog.Logger) (*Broker, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Broker{
 		cfg: cfg, logger: logger, clock: time.Now, registry: registry,
-		settings: config.NewResolver(cfg.NodeID, cfg.Static),
-		frames:   server.NewBudget(requestMemoryBytes), decoded: server.NewBudget(requestMemoryBytes),
+		settings: config.NewResolver(cfg.NodeID, cfg.Static), incarnation: newIncarnation(),
+		frames: server.NewBudget(requestMemoryBytes), decoded: server.NewBudget(requestMemoryBytes),
 		closing: make(chan struct{}), fatal: make(chan error, 1),
 	}, nil
 }

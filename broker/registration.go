@@ -71,7 +71,7 @@ func (b *Broker) register(ctx context.Context) error {
 		return err
 	}
 	registration := image.Broker{
-		ID: b.cfg.NodeID, Incarnation: newIncarnation(), Rack: b.cfg.Rack, Listeners: listeners, Directories: b.directoryIDs(),
+		ID: b.cfg.NodeID, Incarnation: b.incarnation, Rack: b.cfg.Rack, Listeners: listeners, Directories: b.directoryIDs(),
 	}
 	if _, err := b.metadata.RegisterBroker(ctx, registration); err != nil {
 		return fmt.Errorf("register broker: %w", err)
@@ -86,7 +86,7 @@ func (b *Broker) registrationRequest(previousEpoch int64) (*kmsg.BrokerRegistrat
 		return nil, err
 	}
 	r := kmsg.NewPtrBrokerRegistrationRequest()
-	r.BrokerID, r.ClusterID, r.IncarnationID = b.cfg.NodeID, b.metadata.ClusterID(), newIncarnation()
+	r.BrokerID, r.ClusterID, r.IncarnationID = b.cfg.NodeID, b.metadata.ClusterID(), b.incarnation
 	r.LogDirs, r.PreviousBrokerEpoch = b.directoryIDs(), previousEpoch
 	if b.cfg.Rack != "" {
 		r.Rack = &b.cfg.Rack

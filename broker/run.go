@@ -26,9 +26,10 @@ import (
 //  2. the metadata log is opened: it knows the cluster's id, which the log directories must carry too. A node that has
 //     company finds or founds its cluster here
 //  3. the log directories are opened and locked
-//  4. replicas and groups subscribe to metadata, which starts and delivers its whole image to them: logs are recovered here
+//  4. replicas and groups subscribe to metadata, which starts; they see nothing of it before this start is registered
 //  5. other brokers are served
-//  6. the broker registers itself with the addresses it really has; one with company waits until it is unfenced
+//  6. the broker registers itself with the addresses it really has: logs are recovered here; one with company waits until
+//     it is unfenced
 //  7. clients are served
 //
 // When it fails, what was started is stopped again.
@@ -54,8 +55,8 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 		Log: &offsetsLog{replicas: b.replicas}, PartitionCount: b.offsetsPartitionCount, Settings: b.groupSettings,
 		Clock: b.clock, Logger: b.logger, Registerer: b.registry,
 	})
-	b.metadata.Subscribe("replicas", b.replicas.Apply)
-	b.metadata.Subscribe("groups", b.applyToGroups)
+	b.metadata.Subscribe("replicas", b.afterRegistration(b.replicas.Apply))
+	b.metadata.Subscribe("groups", b.afterRegistration(b.applyToGroups))
 	if b.company != nil {
 		if err := b.company.prepare(); err != nil {
 			return err
