@@ -181,6 +181,10 @@ func newProfileListCommand(s *session) *cobra.Command {
 	}
 }
 
+type currentProfile struct {
+	Name string `json:"name"`
+}
+
 func newProfileCurrentCommand(s *session) *cobra.Command {
 	var quiet bool
 	cmd := &cobra.Command{
@@ -194,8 +198,13 @@ func newProfileCurrentCommand(s *session) *cobra.Command {
 			if err == nil {
 				var name string
 				if name, err = s.profileName(file); err == nil && name != "" {
-					fmt.Fprintln(cmd.OutOrStdout(), name)
-					return nil
+					if s.formatFlag == "" || s.formatFlag == "table" {
+						fmt.Fprintln(cmd.OutOrStdout(), name) // alone, for prompts and scripts
+						return nil
+					}
+					t := newTable("NAME")
+					t.row(name)
+					return s.printPlain(cmd, currentProfile{name}, t)
 				}
 			}
 			if quiet { // in a prompt: never a message

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/millrace-io/millrace/e2e/harness"
 )
 
 // disk is an ext4 file system in a file, so that a test can fill it or cut its power.
@@ -68,7 +70,7 @@ func (d *disk) makeImage(sizeMiB int) {
 	if err := f.Truncate(int64(sizeMiB) << 20); err != nil {
 		d.t.Fatal(err)
 	}
-	d.run("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.image)
+	d.run(harness.Program(d.t, "mkfs.ext4", "e2fsprogs"), "-q", "-F", "-m", "0", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", d.image)
 }
 
 func (d *disk) run(program string, args ...string) {
@@ -92,7 +94,7 @@ func (d *disk) powerLoss(pid int) {
 		d.stopProcess(pid)
 		defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
 	}
-	d.run("xfs_io", "-x", "-c", "shutdown", d.path)
+	d.run(harness.Program(d.t, "xfs_io", "xfsprogs"), "-x", "-c", "shutdown", d.path)
 }
 
 // stopProcess returns once every thread has stopped: one that is in a system call finishes it first.

@@ -33,7 +33,7 @@ func TestFirstFailedSyncEndsTheDirectory(t *testing.T) {
 			}
 			m.Stop()
 
-			line := []string{"strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync,syncfs",
+			line := []string{harness.Program(t, "strace", "strace"), "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync,syncfs",
 				"-e", "inject=fsync,fdatasync,syncfs:error=EIO:when=" + strconv.Itoa(when)}
 			for partition := range partitions {
 				line = append(line, "-P", fmt.Sprintf("%s/chaos-%d/00000000000000000000.log", logs, partition))

@@ -80,24 +80,31 @@ func Python(t testing.TB, packages ...string) string {
 // Kcat returns the path of kcat, installed from the distribution when it is not there yet.
 func Kcat(t testing.TB) string {
 	t.Helper()
-	for _, name := range []string{"kcat", "kafkacat"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+	if path, err := exec.LookPath("kafkacat"); err == nil {
+		return path
+	}
+	return Program(t, "kcat", "kcat")
+}
+
+// Program returns the path of a program, installed with its package of the distribution when it is not there yet.
+func Program(t testing.TB, name, debianPackage string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
 	}
 	dir := t.TempDir()
-	install := func() error { return run(dir, "apt-get", "install", "-y", "-q", "kcat") }
+	install := func() error { return run(dir, "apt-get", "install", "-y", "-q", debianPackage) }
 	if install() != nil {
 		if err := run(dir, "apt-get", "update", "-q"); err != nil {
-			t.Fatalf("install kcat: %v", err)
+			t.Fatalf("install %s: %v", debianPackage, err)
 		}
 		if err := install(); err != nil {
-			t.Fatalf("install kcat: %v", err)
+			t.Fatalf("install %s: %v", debianPackage, err)
 		}
 	}
-	path, err := exec.LookPath("kcat")
+	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Fatalf("kcat was installed but is not found: %v", err)
+		t.Fatalf("%s was installed but %s is not found: %v", debianPackage, name, err)
 	}
 	return path
 }
