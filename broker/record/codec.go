@@ -96,11 +96,11 @@ func (c *Codecs) giveBuffer(p *[]byte) {
 func readAll(dst []byte, r io.Reader, maxBytes int) ([]byte, error) {
 	start := len(dst)
 	for {
+		left := maxBytes + 1 - (len(dst) - start) // one more than may come tells that there is more
 		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, max(len(dst), 512)) // append would grow large ones by a quarter, and leave five times as much behind
+			dst = slices.Grow(dst, growth(len(dst), left))
 		}
-		room := min(cap(dst)-len(dst), maxBytes+1-(len(dst)-start))
-		n, err := r.Read(dst[len(dst) : len(dst)+room])
+		n, err := r.Read(dst[len(dst):min(cap(dst), len(dst)+left)])
 		dst = dst[:len(dst)+n]
 		if len(dst)-start > maxBytes {
 			return dst[:start], errTooLarge(maxBytes)
@@ -112,6 +112,16 @@ func readAll(dst []byte, r io.Reader, maxBytes int) ([]byte, error) {
 			return dst[:start], err
 		}
 	}
+}
+
+// growth doubles, unless what is left is about as much: append would grow large buffers by a quarter, and leave five times
+// as much behind for the collector.
+func growth(size, left int) int {
+	double := max(size, 512)
+	if left <= double+double/4 {
+		return left
+	}
+	return double
 }
 
 // writer appends what an encoder writes to a slice.

@@ -110,6 +110,33 @@ func TestSnappyIsReadRawAndFramed(t *testing.T) {
 	}
 }
 
+// Blocks that repeat one byte tell what they make: a frame of them that makes too much is refused before it is decoded.
+func TestZstdFramesOfRepeatedBytesAreMeasured(t *testing.T) {
+	const blocks, rle, last = 100, 1 << 1, 1
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58} // without its size
+	for i := range blocks {
+		header := uint32(zstdMaxBlock<<3 | rle)
+		if i == blocks-1 {
+			header |= last
+		}
+		frame = append(frame, byte(header), byte(header>>8), byte(header>>16), 'x')
+	}
+	if least, bound, exact, err := zstdBound(frame); least != blocks*zstdMaxBlock || bound != least || exact || err != nil {
+		t.Fatalf("at least %d, at most %d, exact %v, %v", least, bound, exact, err)
+	}
+	if got, err := Decompress(Zstd, nil, frame, blocks*zstdMaxBlock); err != nil || len(got) != blocks*zstdMaxBlock {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	allocations := testing.AllocsPerRun(10, func() {
+		if _, err := Decompress(Zstd, nil, frame, blocks*zstdMaxBlock-1); !errors.Is(err, kerr.MessageTooLarge) {
+			t.Fatal(err)
+		}
+	})
+	if allocations > 10 {
+		t.Errorf("%v allocations for a frame that is refused by its headers", allocations)
+	}
+}
+
 func TestZstdFramesWithoutSize(t *testing.T) {
 	src := make([]byte, 5<<20) // more than the first guess
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -117,7 +144,7 @@ func TestZstdFramesWithoutSize(t *testing.T) {
 		src[i] = byte(rng.IntN(4))
 	}
 	packed := zstdStream(t, src)
-	if bound, exact, err := zstdBound(packed); exact || err != nil || bound < int64(len(src)) {
+	if _, bound, exact, err := zstdBound(packed); exact || err != nil || bound < int64(len(src)) {
 		t.Fatalf("bound %d, exact %v, %v", bound, exact, err)
 	}
 	if got, err := Decompress(Zstd, nil, packed, 1<<30); err != nil || !bytes.Equal(got, src) {

@@ -40,11 +40,11 @@ func (c *Codecs) compressZstd(level int, dst, src []byte) ([]byte, error) {
 }
 
 func (c *Codecs) decompressZstd(dst, src []byte, maxBytes int) ([]byte, error) {
-	bound, exact, err := zstdBound(src)
+	least, bound, exact, err := zstdBound(src)
 	if err != nil {
 		return dst, errDecompress(Zstd, err)
 	}
-	if exact && bound > int64(maxBytes) {
+	if least > int64(maxBytes) || exact && bound > int64(maxBytes) {
 		return dst, errTooLarge(maxBytes)
 	}
 	d, ok := c.zstdDecoders.Get().(*zstd.Decoder)
@@ -78,27 +78,28 @@ func (c *Codecs) decompressZstd(dst, src []byte, maxBytes int) ([]byte, error) {
 	}
 }
 
-// zstdBound is the most that the frames of src can decompress to, found from block headers without decompressing;
-// exact says that every frame tells its size, and bound is that. A frame that tells more than its blocks can make is
-// refused: what a number claims is not allocated.
-func zstdBound(src []byte) (bound int64, exact bool, err error) {
+// zstdBound is the least and the most that the frames of src can decompress to, found from block headers without
+// decompressing; exact says that every frame tells its size, and bound is that. A frame that tells more than its blocks can
+// make is refused: what a number claims is not allocated.
+func zstdBound(src []byte) (least, bound int64, exact bool, err error) {
 	exact = true
 	for len(src) > 0 {
 		var h zstd.Header
 		if src, err = h.DecodeAndStrip(src); err != nil {
-			return 0, false, err
+			return 0, 0, false, err
 		}
 		if h.Skippable {
 			if uint64(h.SkippableSize) > uint64(len(src)) {
-				return 0, false, zstd.ErrUnexpectedBlockSize
+				return 0, 0, false, zstd.ErrUnexpectedBlockSize
 			}
 			src = src[h.SkippableSize:]
 			continue
 		}
-		blocks, used, err := zstdBlocks(src)
+		sure, blocks, used, err := zstdBlocks(src)
 		if err != nil {
-			return 0, false, err
+			return 0, 0, false, err
 		}
+		least += sure
 		src = src[used:]
 		if h.HasCheckSum {
 			src = src[min(len(src), 4):]
@@ -108,40 +109,40 @@ func zstdBound(src []byte) (bound int64, exact bool, err error) {
 			exact = false
 			bound += blocks
 		case h.FrameContentSize > uint64(blocks):
-			return 0, false, errors.New("the frame claims more than its blocks can hold")
+			return 0, 0, false, errors.New("the frame claims more than its blocks can hold")
 		default:
 			bound += int64(h.FrameContentSize)
 		}
 	}
-	return bound, exact, nil
+	return least, bound, exact, nil
 }
 
-// zstdBlocks adds up what the blocks of one frame can make, and how many bytes they take.
-func zstdBlocks(src []byte) (bound int64, used int, err error) {
+// zstdBlocks adds up what the blocks of one frame make at least and at most, and how many bytes they take.
+func zstdBlocks(src []byte) (least, bound int64, used int, err error) {
 	for {
 		if len(src)-used < 3 {
-			return 0, 0, zstd.ErrUnexpectedBlockSize
+			return 0, 0, 0, zstd.ErrUnexpectedBlockSize
 		}
 		h := uint32(src[used]) | uint32(src[used+1])<<8 | uint32(src[used+2])<<16
 		used += 3
 		size := int(h >> 3)
 		switch kind := h >> 1 & 3; kind {
 		case 0: // raw
-			bound += int64(size)
+			least, bound = least+int64(size), bound+int64(size)
 		case 1: // one byte, repeated
-			bound += int64(min(size, zstdMaxBlock))
+			least, bound = least+int64(min(size, zstdMaxBlock)), bound+int64(min(size, zstdMaxBlock))
 			size = 1
 		case 2:
 			bound += zstdMaxBlock
 		default:
-			return 0, 0, zstd.ErrReservedBlockType
+			return 0, 0, 0, zstd.ErrReservedBlockType
 		}
 		if size > len(src)-used {
-			return 0, 0, zstd.ErrUnexpectedBlockSize
+			return 0, 0, 0, zstd.ErrUnexpectedBlockSize
 		}
 		used += size
 		if h&1 == 1 {
-			return bound, used, nil
+			return least, bound, used, nil
 		}
 	}
 }
