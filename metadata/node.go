@@ -51,7 +51,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	quorum, err := raft.Open(raft.Config{
 		Directory: cfg.Directory, NodeID: cfg.NodeID, ClusterID: cfg.ClusterID, InMemory: cfg.InMemory, Logger: cfg.Logger,
 		Bootstrap: func(clusterID string) []byte {
-			return command.Encode([]command.Group{controller.Bootstrap(clusterID)})
+			return command.Encode([]command.Group{controller.Bootstrap(clusterID, cfg.Static["min.insync.replicas"])})
 		},
 	}, m)
 	if err != nil {

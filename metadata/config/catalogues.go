@@ -19,7 +19,7 @@ var (
 	topicCatalogue  = sync.OnceValue(func() *Catalogue { return newCatalogue(topicDefinitions()) })
 	groupCatalogue  = sync.OnceValue(func() *Catalogue { return newCatalogue(groupDefinitions()) })
 	brokerCatalogue = sync.OnceValue(func() *Catalogue {
-		return newCatalogue(slices.Concat(logDefinitions(), tieredDefinitions(), networkDefinitions(), replicationDefinitions(),
+		return newCatalogue(slices.Concat(logDefinitions(), tieredDefinitions(), networkDefinitions(), replicationDefinitions(), placementDefinitions(),
 			groupsDefinitions(), transactionsDefinitions(), quorumDefinitions(), securityDefinitions(), processDefinitions()))
 	})
 )

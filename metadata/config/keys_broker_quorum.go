@@ -1,11 +1,12 @@
 package config
 
-// quorumDefinitions are the settings of the node and the metadata quorum. Names, types and defaults are Kafka's.
+// quorumDefinitions are the settings of the node and the metadata quorum. Names, types and defaults are Kafka's, but for
+// the heartbeats: Kafka's defaults (2 and 9 seconds) alone would be the longest part of a failover.
 func quorumDefinitions() []*Definition {
 	return []*Definition{
-		{Name: "broker.heartbeat.interval.ms", Type: Int, Default: "2000", Inert: true, Documentation: "Pause between two heartbeats of a broker to the controller, in milliseconds."},
+		{Name: "broker.heartbeat.interval.ms", Type: Int, Default: "500", Documentation: "Pause between two heartbeats of a broker to the controller, in milliseconds."},
 		{Name: "broker.id", Type: Int, Default: "-1", Inert: true, Documentation: "Number of the broker; the same as node.id."},
-		{Name: "broker.session.timeout.ms", Type: Int, Default: "9000", Inert: true, Documentation: "A broker whose heartbeats stay out for so long is fenced, in milliseconds."},
+		{Name: "broker.session.timeout.ms", Type: Int, Default: "3000", Documentation: "A broker whose heartbeats stay out for so long is fenced, in milliseconds."},
 		{Name: "controller.listener.names", Type: List, NoDefault: true, Inert: true, Documentation: "Listeners that the controller is reached by."},
 		{Name: "controller.performance.always.log.threshold.ms", Type: Long, Default: "2000", Internal: true, valid: atLeast(0), Inert: true, Documentation: "A controller event that takes longer is logged, in milliseconds."},
 		{Name: "controller.performance.sample.period.ms", Type: Long, Default: "60000", Internal: true, valid: atLeast(100), Inert: true, Documentation: "Period over which slow controller events are counted, in milliseconds."},

@@ -3,13 +3,13 @@ package config
 // replicationDefinitions are the settings of replication. Names, types and defaults are Kafka's.
 func replicationDefinitions() []*Definition {
 	return []*Definition{
-		{Name: "auto.leader.rebalance.enable", Type: Boolean, Default: "true", Inert: true, Documentation: "Gives leadership back to preferred replicas by itself."},
+		{Name: "auto.leader.rebalance.enable", Type: Boolean, Default: "true", Documentation: "Gives leadership back to preferred replicas by itself."},
 		{Name: "default.replication.factor", Type: Int, Default: "1", Documentation: "Replicas of a partition when a topic's creation does not say."},
 		{Name: "delete.records.purgatory.purge.interval.requests", Type: Int, Default: "1", Inert: true, Documentation: "Waiting DeleteRecords after which done ones are cleared away."},
 		{Name: "fetch.purgatory.purge.interval.requests", Type: Int, Default: "1000", Inert: true, Documentation: "Waiting fetches after which done ones are cleared away."},
 		{Name: "follower.replication.throttled.rate", Type: Long, Default: "9223372036854775807", Mode: ClusterWide, Internal: true, valid: atLeast(0), Inert: true, Documentation: "Bound on what throttled replicas copy to this broker, in bytes a second."},
 		{Name: "inter.broker.listener.name", Type: String, NoDefault: true, Inert: true, Documentation: "Listener that brokers reach each other by."},
-		{Name: "leader.imbalance.check.interval.seconds", Type: Long, Default: "300", valid: atLeast(1), Inert: true, Documentation: "Pause between two checks for leaders that are not preferred, in seconds."},
+		{Name: "leader.imbalance.check.interval.seconds", Type: Long, Default: "300", valid: atLeast(1), Documentation: "Pause between two checks for leaders that are not preferred, in seconds."},
 		{Name: "leader.replication.throttled.rate", Type: Long, Default: "9223372036854775807", Mode: ClusterWide, Internal: true, valid: atLeast(0), Inert: true, Documentation: "Bound on what followers of throttled replicas read from this broker, in bytes a second."},
 		{Name: "num.replica.alter.log.dirs.threads", Type: Int, NoDefault: true, Inert: true, Documentation: "Threads that move replicas between log directories."},
 		{Name: "num.replica.fetchers", Type: Int, Default: "1", Mode: ClusterWide, valid: atLeast(1), Inert: true, Documentation: "Fetchers of a follower for each leader."},
@@ -27,7 +27,7 @@ func replicationDefinitions() []*Definition {
 		{Name: "replica.socket.timeout.ms", Type: Int, Default: "30000", Inert: true, Documentation: "How long a follower waits for the leader's answer, in milliseconds."},
 		{Name: "replication.quota.window.num", Type: Int, Default: "11", valid: atLeast(1), Inert: true, Documentation: "Samples kept for replication quotas."},
 		{Name: "replication.quota.window.size.seconds", Type: Int, Default: "1", valid: atLeast(1), Inert: true, Documentation: "Length of a sample for replication quotas, in seconds."},
-		{Name: "unclean.leader.election.enable", Type: Boolean, Default: "false", Mode: ClusterWide, Inert: true, Documentation: "Allows a replica that is not in sync to lead, at the price of lost records."},
-		{Name: "unclean.leader.election.interval.ms", Type: Long, Default: "300000", Internal: true, valid: atLeast(1), Inert: true, Documentation: "Pause between two checks for unclean elections, in milliseconds."},
+		{Name: "unclean.leader.election.enable", Type: Boolean, Default: "false", Mode: ClusterWide, Documentation: "Allows a replica that is not in sync to lead, at the price of lost records."},
+		{Name: "unclean.leader.election.interval.ms", Type: Long, Default: "300000", Internal: true, valid: atLeast(1), Documentation: "Pause between two checks for unclean elections, in milliseconds."},
 	}
 }

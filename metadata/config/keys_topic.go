@@ -36,7 +36,7 @@ func topicDefinitions() []*Definition {
 		{Name: "segment.index.bytes", Type: Int, Default: "10485760", Synonyms: []string{"log.index.size.max.bytes"}, valid: atLeast(4), Documentation: "Largest offset index of a segment, in bytes."},
 		{Name: "segment.jitter.ms", Type: Long, Default: "0", Synonyms: []string{"log.roll.jitter.ms", "log.roll.jitter.hours"}, valid: atLeast(0), Documentation: "Random time by which a segment is closed earlier, in milliseconds."},
 		{Name: "segment.ms", Type: Long, Default: "604800000", Synonyms: []string{"log.roll.ms", "log.roll.hours"}, valid: atLeast(1), Documentation: "Age at which a segment is closed, in milliseconds."},
-		{Name: "unclean.leader.election.enable", Type: Boolean, Default: "false", Synonyms: []string{"unclean.leader.election.enable"}, Inert: true, Documentation: "Allows a replica that is not in sync to lead, at the price of lost records."},
+		{Name: "unclean.leader.election.enable", Type: Boolean, Default: "false", Synonyms: []string{"unclean.leader.election.enable"}, Documentation: "Allows a replica that is not in sync to lead, at the price of lost records."},
 		{Name: "validate.records", Type: Boolean, Default: "false", Synonyms: []string{"validate.records.default"}, Documentation: "Checks every byte of every record of a batch, as Kafka does, and unpacks compressed batches for it. Without it the checksum, the header and the lengths of uncompressed records are checked, and records only where another setting needs them."},
 		{Name: "write.caching", Type: Boolean, Default: "false", Synonyms: []string{"write.caching.default"}, Documentation: "Acknowledges acks=all writes from the memory of every in-sync replica, as Kafka does, instead of from their disks."},
 	}

@@ -71,7 +71,7 @@ func (c *partitionChange) completeReassignment() {
 // no replica any more is not eligible.
 func (c *partitionChange) updateELR() {
 	t := &c.target
-	if len(t.ISR) >= min(c.minISR, len(t.Replicas)) {
+	if c.commits() {
 		t.ELR = nil
 		return
 	}
@@ -81,6 +81,9 @@ func (c *partitionChange) updateELR() {
 	slices.Sort(eligible)
 	t.ELR = slices.Compact(eligible)
 }
+
+// commits reports whether the ISR is large enough for the high watermark to move.
+func (c *partitionChange) commits() bool { return len(c.target.ISR) >= min(c.minISR, len(c.target.Replicas)) }
 
 func (c *partitionChange) elect() {
 	t := &c.target
@@ -95,6 +98,9 @@ func (c *partitionChange) elect() {
 		t.ISR, t.ELR, t.RecoveryState = []int32{leader}, nil, image.Recovering
 	case slices.Contains(t.ELR, leader):
 		t.ISR, t.ELR = []int32{leader}, without(t.ELR, leader)
+		if c.commits() {
+			t.ELR = nil // min.insync.replicas became smaller meanwhile: the new leader goes on alone
+		}
 	}
 }
 
@@ -137,6 +143,7 @@ func (c *partitionChange) updateLastKnown() {
 	case len(t.ISR) == 0 && len(c.before.ISR) > 0 && c.before.Leader >= 0 && !(c.gone && c.before.Leader == c.lost):
 		t.LastKnownELR = []int32{c.before.Leader}
 	}
+	t.LastKnownELR = without(t.LastKnownELR, without(t.LastKnownELR, t.Replicas...)...) // who is no replica any more does not count
 }
 
 // movedDirectories keeps the directories of replicas that stay, and leaves those of new ones open.

@@ -37,7 +37,7 @@ func (c *Controller) AlterConfigs(img *image.Image, changes []ConfigChange) ([]e
 			group = append(group, planned)
 		}
 	}
-	return errs, group
+	return errs, c.withElections(img, group)
 }
 
 func (c *Controller) planConfig(img *image.Image, change ConfigChange) (planned command.SetConfig, err error) {
@@ -48,6 +48,9 @@ func (c *Controller) planConfig(img *image.Image, change ConfigChange) (planned 
 		return planned, err
 	}
 	before := img.ConfigOverrides(change.Resource)
+	if err := checkMinISR(change.Resource, before, change.Ops); err != nil {
+		return planned, err
+	}
 	after, err := c.applyOps(change, before)
 	if err != nil {
 		return planned, err

@@ -42,10 +42,16 @@ func randomTopicID() image.TopicID {
 }
 
 // Bootstrap returns what the log of a new cluster begins with. Features whose protocols are not built are not finalized.
-func Bootstrap(clusterID string) command.Group {
+// min.insync.replicas of the first node becomes everybody's (see checkMinISR).
+func Bootstrap(clusterID, minISR string) command.Group {
+	if minISR == "" {
+		minISR = config.Broker().Get(minISRKey).Default
+	}
 	return command.Group{
 		command.NameCluster{ClusterID: clusterID},
 		command.SetFeature{Name: "metadata.version", Level: metadataVersion},
+		command.SetFeature{Name: "eligible.leader.replicas.version", Level: 1},
+		command.SetConfig{Resource: config.Resource{Type: config.BrokerResource}, Values: map[string]*string{minISRKey: &minISR}},
 	}
 }
 

@@ -92,7 +92,7 @@ func (d *draft) cancelReassignment(td *topicDraft, i int32, p *image.Partition) 
 	if len(t.Replicas) == 0 {
 		return refused(kerr.InvalidReplicaAssignment, "Invalid replica assignment: addingReplicas contains all replicas.")
 	}
-	if len(t.ISR) == 0 && len(p.ISR) > 0 {
+	if left := without(p.ELR, p.AddingReplicas...); len(t.ISR)+len(left) == 0 && len(p.ISR)+len(p.ELR) > 0 {
 		if !td.unclean {
 			return refused(kerr.InvalidReplicaAssignment, fmt.Sprintf("Unable to revert partition assignment for %s:%d because it would require an unclean leader election.", td.topic.Name, i))
 		}

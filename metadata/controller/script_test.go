@@ -22,7 +22,17 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into the
 // TestScripts runs testdata/*.txt: a request a line, and below it, indented, what the controller makes of it. Requests
 // that are granted change the image that the next line sees.
 //
-//	broker ID [rack=R] [fenced] [incarnation=N]
+//	broker ID [rack=R] [fenced] [incarnation=N]      (registers and, unless fenced, unfences)
+//	register ID [rack=R] [incarnation=N] [clean] [dirs=1+2] [alive]
+//	fence|unfence|shutdown|unregister ID
+//	offline ID DIR[+DIR...]
+//	isr NAME PARTITION LEADER MEMBER[@EPOCH]+... [epoch=N] [pepoch=N] [broker-epoch=N] [recovering]
+//	elect preferred|unclean NAME PARTITION[+PARTITION...] | all
+//	balance-leaders
+//	elect-unclean
+//	reassign NAME PARTITION 1+2+3|cancel [keep-factor]
+//	reassignments [NAME PARTITION[+PARTITION...]]
+//	features NAME=LEVEL upgrade|safe|unsafe
 //	create|validate NAME[,NAME...] [partitions=N] [factor=N] [assign=0:1+2/1:2+1] [KEY=VALUE...]  (VALUE null: no value)
 //	delete NAME[,NAME...]
 //	grow NAME COUNT [assign=1+2/2+1]
@@ -78,7 +88,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, c: New(config.NewResolver(1, map[string]string{"num.partitions": "2"})), img: image.Empty()}
 	w.c.newTopicID = func() image.TopicID { w.ids++; return image.TopicID{15: w.ids} }
-	w.apply(Bootstrap("cluster"))
+	w.apply(Bootstrap("cluster", ""))
 	return w
 }
 
@@ -129,6 +139,9 @@ func (w *world) run(args []string) string {
 		}
 		w.apply(command.Group{block})
 		return fmt.Sprintf("%d to %d", block.First, block.First+int64(block.Count)-1)
+	}
+	if run := w.clusterVerb(args[0]); run != nil {
+		return run(args[1:])
 	}
 	w.t.Fatalf("unknown request %q", args[0])
 	return ""
@@ -263,7 +276,7 @@ func (w *world) show(name string) string {
 	}
 	s := fmt.Sprintf("id %s internal %v config %v\n", t.ID, t.Internal, t.Config)
 	for i, p := range t.Partitions() {
-		s += fmt.Sprintf("%d: replicas %v isr %v leader %d epoch %d partition epoch %d\n", i, p.Replicas, p.ISR, p.Leader, p.LeaderEpoch, p.PartitionEpoch)
+		s += partitionText(i, p) + "\n"
 	}
 	return s
 }
