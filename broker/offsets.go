@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/twmb/franz-go/pkg/kerr"
-
 	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/record"
@@ -34,17 +32,14 @@ func (o *offsetsLog) Append(_ context.Context, number int32, batch record.Batch,
 	if err != nil {
 		return 0, err
 	}
-	if epoch := p.LeaderEpoch(); epoch != expectedLeaderEpoch {
-		return 0, fmt.Errorf("%s-%d is led in epoch %d, not %d: %w", offsetsTopic, number, epoch, expectedLeaderEpoch, kerr.NotLeaderForPartition)
-	}
 	entries := []log.Entry{{Batch: batch}}
-	if err := p.Append(entries, replica.AcksAll, log.OriginCoordinator); err != nil {
-		return 0, err
+	if _, err := p.Append(entries, replica.AcksAll, log.OriginCoordinator, expectedLeaderEpoch); err != nil {
+		return 0, fmt.Errorf("append to %s-%d as the leader of epoch %d: %w", offsetsTopic, number, expectedLeaderEpoch, err)
 	}
 	return entries[0].LastOffset + 1, entries[0].Err
 }
 
-// AwaitCommitted calls done once the high watermark has reached offset in the leader epoch, or cannot any more.
+// AwaitCommitted calls done once the high watermark has reached offset, or cannot any more.
 func (o *offsetsLog) AwaitCommitted(number int32, offset int64, leaderEpoch int32, done func(error)) {
 	p, err := o.partition(number)
 	if err != nil {
@@ -52,27 +47,14 @@ func (o *offsetsLog) AwaitCommitted(number int32, offset int64, leaderEpoch int3
 		return
 	}
 	w := replica.NewWaiter()
-	if !p.AwaitOffset(offset, w) {
-		done(committed(p, offset, leaderEpoch))
+	if !p.AwaitOffset(offset, leaderEpoch, w) {
+		done(p.Committed(offset, leaderEpoch))
 		return
 	}
 	go func() { // ends when the partition reaches the offset, changes its leader, goes offline, is removed or its manager closes
 		<-w.C
-		done(committed(p, offset, leaderEpoch))
+		done(p.Committed(offset, leaderEpoch))
 	}()
-}
-
-// committed reads the high watermark before it looks who leads: epochs only grow, so a watermark that was read before the
-// epoch was found to be the same is of that epoch.
-func committed(p *replica.Partition, offset int64, leaderEpoch int32) error {
-	reached := p.HighWatermark() >= offset
-	if err := p.Err(); err != nil {
-		return err
-	}
-	if !reached || p.LeaderEpoch() != leaderEpoch {
-		return kerr.NotLeaderForPartition
-	}
-	return nil
 }
 
 // Read returns whole batches from offset on for loading a shard.

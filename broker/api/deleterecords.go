@@ -38,5 +38,6 @@ func (s *Services) deletePartitionRecords(c *Call, topic string, asked kmsg.Dele
 	if p.Topic.Internal {
 		return -1, kerr.InvalidTopicException
 	}
-	return p.DeleteRecords(asked.Offset)
+	_, low, err := p.DeleteRecords(asked.Offset)
+	return low, err
 }

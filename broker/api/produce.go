@@ -67,7 +67,7 @@ type stagedResult struct {
 type produceGroup struct {
 	partition *replica.Partition
 	entries   []log.Entry
-	epoch     int32 // of the leadership before the append
+	epoch     int32 // leader epoch in which they were appended
 	awaited   int64 // offset that acks=all waits for; 0: none
 }
 
@@ -231,8 +231,7 @@ func (s *session) settleProduce(w *server.Writer) error {
 	stage := &s.produce
 	for i := range stage.groups {
 		g := &stage.groups[i]
-		g.epoch = g.partition.LeaderEpoch()
-		_ = g.partition.Append(g.entries, 1, log.OriginClient) // each entry has its error
+		g.epoch, _ = g.partition.Append(g.entries, 1, log.OriginClient, replica.AnyEpoch) // each entry has its error
 	}
 	s.countProduced()
 	s.awaitCommit()
@@ -300,7 +299,7 @@ func (s *session) awaitCommit() {
 	s.waiter.Reset(0)
 	waiting := false
 	for i := range stage.groups {
-		if g := &stage.groups[i]; g.awaited > 0 && g.partition.AwaitOffset(g.awaited, s.waiter) {
+		if g := &stage.groups[i]; g.awaited > 0 && g.partition.AwaitOffset(g.awaited, g.epoch, s.waiter) {
 			waiting = true
 		}
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
 )
@@ -117,7 +116,7 @@ func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome
 	entry := &g.entries[result.entry]
 	err := entry.Err
 	if err == nil && r.acks == replica.AcksAll {
-		err = g.committed(entry)
+		err = g.partition.Committed(entry.LastOffset+1, g.epoch)
 	}
 	if err != nil {
 		result.refuse(err)
@@ -143,21 +142,4 @@ func refusedStartOffset(result *stagedResult) int64 {
 		return -1
 	}
 	return result.partition.LogStartOffset()
-}
-
-// committed returns nil once the in-sync replicas hold the entry. The high watermark counts only while the leadership is
-// still that of the append: under another leader the offset may hold what somebody else wrote. It is read first, because
-// epochs only grow.
-func (g *produceGroup) committed(entry *log.Entry) error {
-	reached := g.partition.HighWatermark() > entry.LastOffset
-	if err := g.partition.Err(); err != nil {
-		return err
-	}
-	switch {
-	case g.partition.LeaderEpoch() != g.epoch:
-		return kerr.NotLeaderForPartition
-	case !reached:
-		return kerr.RequestTimedOut
-	}
-	return nil
 }

@@ -17,36 +17,47 @@ import (
 // delta created can be used.
 func (m *Manager) Apply(delta *image.Delta) {
 	first := m.begin(delta)
-	var found []*Partition
+	var changed []roleChange
 	for _, change := range delta.Topics {
 		switch {
 		case change.After == nil:
 			m.remove(change.Before.ID)
 		case change.Before != nil && change.Before.ID != change.After.ID:
 			m.remove(change.Before.ID)
-			found = append(found, m.put(change.After, first)...)
+			changed = m.put(change, first, changed)
 		default:
-			found = append(found, m.put(change.After, first)...)
+			changed = m.put(change, first, changed)
 		}
 	}
 	m.reconfigure(delta)
-	m.openAll(found)
-	if first {
-		m.removeStrays()
+	m.openAll(changed)
+	for _, c := range changed {
+		c.partition.assume(c.state)
 	}
+	m.followBrokers(delta)
+	m.fetchers.tell()
+	m.removeStrays()
+}
+
+// roleChange is a partition whose state the delta has changed.
+type roleChange struct {
+	partition *Partition
+	state     *image.Partition
+	found     bool // it is on disk and its log is not open
 }
 
 func (m *Manager) begin(delta *image.Delta) (first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.image = delta.To
+	m.see(delta.To)
 	first = !m.initialized
 	m.initialized = true
 	return first
 }
 
-// put makes or updates a topic and returns its partitions that are on disk and not open.
-func (m *Manager) put(after *image.Topic, first bool) (found []*Partition) {
+// put makes or updates a topic and adds its partitions of this broker whose state changes.
+func (m *Manager) put(change image.TopicChange, first bool, changed []roleChange) []roleChange {
+	after := change.After
 	t := m.TopicByID(after.ID)
 	isNew := t == nil
 	if isNew {
@@ -55,37 +66,60 @@ func (m *Manager) put(after *image.Topic, first bool) (found []*Partition) {
 		t.partitions.Store(new([]*Partition))
 	}
 	old := *t.partitions.Load()
-	next := slices.Grow(slices.Clone(old), after.PartitionCount()-len(old))
-	for number, state := range after.Partitions() {
-		if int(number) >= len(next) {
-			next = append(next, nil)
-		}
-		if !slices.Contains(state.Replicas, m.cfg.NodeID) {
+	next := slices.Grow(slices.Clone(old), after.PartitionCount()-len(old))[:after.PartitionCount()]
+	clear(next[len(old):])
+	var gone []*Partition
+	for _, number := range change.Partitions {
+		state := after.Partition(number)
+		p := next[number]
+		if !m.hosts(state) {
+			if p != nil {
+				gone = append(gone, p)
+				next[number] = nil
+			}
 			continue
 		}
-		p := next[number]
+		found := false
 		if p == nil {
 			p = &Partition{Topic: t, Number: number, manager: m, name: t.Name + "-" + strconv.Itoa(int(number))}
 			next[number] = p
-			if m.claim(p, first) {
-				found = append(found, p)
-			}
+			found = m.claim(p, first)
 		}
-		p.leadership.Store(state)
+		changed = append(changed, roleChange{p, state, found})
 	}
 	t.partitions.Store(&next)
 	if isNew {
-		m.mu.Lock()
-		m.byID[t.ID] = t
-		names := m.byName[t.Tenant]
-		if names == nil {
-			names = map[string]*Topic{}
-			m.byName[t.Tenant] = names
-		}
-		names[t.Name] = t
-		m.mu.Unlock()
+		m.know(t)
 	}
-	return found
+	for _, p := range gone { // moved to other brokers
+		m.cfg.Logger.Info("removing a replica that was moved away", "topic", t.Name, "partition", p.Number)
+		p.remove()
+	}
+	return changed
+}
+
+func (m *Manager) know(t *Topic) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byID[t.ID] = t
+	names := m.byName[t.Tenant]
+	if names == nil {
+		names = map[string]*Topic{}
+		m.byName[t.Tenant] = names
+	}
+	names[t.Name] = t
+}
+
+// followBrokers looks anew at who may be in sync, where brokers have come, gone or changed.
+func (m *Manager) followBrokers(delta *image.Delta) {
+	if m.cfg.Controller == nil || len(delta.Brokers) == 0 {
+		return
+	}
+	for _, p := range m.Partitions() {
+		if s := p.leadership.Load(); p.Leads() && slices.ContainsFunc(delta.Brokers, func(id int32) bool { return slices.Contains(s.Replicas, id) }) {
+			p.considerProposal()
+		}
+	}
 }
 
 // claim gives a partition the directory that holds it; it reports whether one does.
@@ -108,12 +142,15 @@ func (m *Manager) claim(p *Partition, first bool) bool {
 }
 
 // openAll opens logs, several at a time: after an unclean stop each may have to be recovered.
-func (m *Manager) openAll(found []*Partition) {
+func (m *Manager) openAll(changed []roleChange) {
 	var group errgroup.Group
 	group.SetLimit(m.cfg.OpenConcurrency)
-	for _, p := range found {
+	for _, c := range changed {
+		if !c.found {
+			continue
+		}
 		group.Go(func() error {
-			_, _ = p.open(false) // what fails takes its partition offline and is logged there
+			_, _ = c.partition.open(false) // what fails takes its partition offline and is logged there
 			return nil
 		})
 	}
@@ -141,7 +178,14 @@ func (m *Manager) remove(id image.TopicID) {
 
 // remove ends the partition and lets its directory be deleted.
 func (p *Partition) remove() {
+	p.manager.fetchers.unassign(p)
+	p.removed.Store(true)
+	p.role.Lock()
+	p.mu.Lock()
 	p.leadership.Store(nil)
+	p.leader = nil
+	p.mu.Unlock()
+	p.role.Unlock()
 	p.wakeAll()
 	p.opening.Lock()
 	defer p.opening.Unlock()
@@ -155,18 +199,21 @@ func (p *Partition) remove() {
 	}
 }
 
-// removeStrays removes directories of topics that were deleted while this broker was away. An image without any topic is
-// no such witness: it may be that of a node that lost its metadata.
+// removeStrays removes directories of partitions that were deleted or moved while this broker was away. It waits for an
+// image that holds everything from before the start: an older one may not know of what was created later. An image
+// without any topic is no such witness either: it may be that of a node that lost its metadata.
 func (m *Manager) removeStrays() {
+	img := m.current.Load().image
 	m.mu.Lock()
-	strays := m.onDisk
-	m.onDisk = map[diskKey]*log.Dir{}
-	topics := m.image.TopicCount()
-	m.mu.Unlock()
-	if len(strays) == 0 {
+	m.caughtUp = m.caughtUp || m.holdsOwnRegistration(img)
+	if !m.caughtUp || len(m.onDisk) == 0 {
+		m.mu.Unlock()
 		return
 	}
-	if topics == 0 {
+	strays := m.onDisk
+	m.onDisk = map[diskKey]*log.Dir{}
+	m.mu.Unlock()
+	if img.TopicCount() == 0 {
 		m.cfg.Logger.Warn("log directories hold partitions that the metadata does not know; they are left alone because the metadata has no topic at all", "partitions", len(strays))
 		return
 	}
@@ -175,12 +222,22 @@ func (m *Manager) removeStrays() {
 			if strays[diskKey{tp.TopicID, tp.Partition}] != dir {
 				continue
 			}
-			m.cfg.Logger.Info("removing a partition of a deleted topic", "topic", tp.Topic, "partition", tp.Partition)
+			m.cfg.Logger.Info("removing a partition that is deleted or lies elsewhere", "topic", tp.Topic, "partition", tp.Partition)
 			if err := dir.Remove(tp); err != nil {
 				m.cfg.Logger.Error("removing a partition failed", "topic", tp.Topic, "partition", tp.Partition, "error", err)
 			}
 		}
 	}
+}
+
+// holdsOwnRegistration says that the image is as new as this start of the broker: it holds the registration that was made
+// since. A broker that is alone has read its whole log before it says anything.
+func (m *Manager) holdsOwnRegistration(img *image.Image) bool {
+	if m.cfg.Leaders == nil {
+		return true
+	}
+	epoch, own := m.cfg.BrokerEpoch(), img.Broker(m.cfg.NodeID)
+	return epoch >= 0 && own != nil && own.Epoch == epoch
 }
 
 // reconfigure gives topics their new settings.
@@ -213,17 +270,22 @@ func (m *Manager) applySettings(after *image.Topic) {
 		if p == nil {
 			continue
 		}
-		if l := p.log.Load(); l != nil {
+		l := p.log.Load()
+		if l != nil {
 			l.SetConfig(settings.Log)
-			p.becomeLeader(l) // write.caching may have changed
+		}
+		p.configured(l) // write.caching may have changed
+		if s := p.leadership.Load(); p.fetcher != nil && s != nil {
+			m.fetchers.assign(p, s)
 		}
 	}
 }
 
 // resolve returns a topic's settings; topics without overrides share theirs.
 func (m *Manager) resolve(t *image.Topic) *Settings {
+	img := m.current.Load().image
 	m.mu.Lock()
-	img, defaults := m.image, m.defaults
+	defaults := m.defaults
 	m.mu.Unlock()
 	if len(t.Config) > 0 {
 		return newSettings(m.cfg.Settings.TopicSettings(img, t.Config))

@@ -125,7 +125,7 @@ func entry(t testing.TB, values ...string) log.Entry {
 func (c *cluster) append(p *Partition, value string) int64 {
 	c.t.Helper()
 	entries := []log.Entry{entry(c.t, value)}
-	if err := p.Append(entries, AcksAll, log.OriginClient); err != nil {
+	if _, err := p.Append(entries, AcksAll, log.OriginClient, AnyEpoch); err != nil {
 		c.t.Fatal(err)
 	}
 	if entries[0].Err != nil {
@@ -138,7 +138,7 @@ func (c *cluster) append(p *Partition, value string) int64 {
 func (c *cluster) await(p *Partition, offset int64) {
 	c.t.Helper()
 	w := NewWaiter()
-	if p.AwaitOffset(offset, w) {
+	if p.AwaitOffset(offset, 1, w) {
 		select {
 		case <-w.C:
 		case <-time.After(10 * time.Second):

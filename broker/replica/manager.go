@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,8 @@ type Config struct {
 	CleanerDisabled        bool          // log.cleaner.enable=false
 	OpenConcurrency        int           // logs opened at a time when the first image arrives; default 8
 
+	Cluster // the other brokers; zero: there are none
+
 	Clock      func() time.Time
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // optional
@@ -55,8 +58,15 @@ func (c *Config) Validate() error {
 type Manager struct {
 	cfg    Config
 	ended  chan struct{}
-	cancel context.CancelFunc // ends the cleaner
+	cancel context.CancelFunc // ends the cleaner and the proposer
 	group  sync.WaitGroup
+
+	fetchers *fetchers            // fixed after New
+	proposer *proposer            // fixed after New
+	current  atomic.Pointer[view] // of the last delta
+
+	sessionsMu sync.Mutex
+	sessions   map[int32]*FollowerSession // guarded by sessionsMu: by id
 
 	mu          sync.RWMutex
 	byID        map[image.TopicID]*Topic     // guarded by mu
@@ -64,7 +74,7 @@ type Manager struct {
 	dirLoad     map[*log.Dir]int             // guarded by mu: partitions by directory
 	onDisk      map[diskKey]*log.Dir         // guarded by mu: found at start and not yet claimed
 	initialized bool                         // guarded by mu: the first delta was applied
-	image       *image.Image                 // guarded by mu: of the last delta
+	caughtUp    bool                         // guarded by mu: the image holds everything from before the start
 	defaults    *Settings                    // guarded by mu: of topics without overrides; nil: to be resolved
 }
 
@@ -86,8 +96,11 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m := &Manager{
 		cfg: cfg, ended: make(chan struct{}), byID: map[image.TopicID]*Topic{}, byName: map[string]map[string]*Topic{},
-		dirLoad: map[*log.Dir]int{}, onDisk: map[diskKey]*log.Dir{}, image: image.Empty(),
+		dirLoad: map[*log.Dir]int{}, onDisk: map[diskKey]*log.Dir{}, sessions: map[int32]*FollowerSession{},
 	}
+	m.cfg.setDefaults()
+	m.see(image.Empty())
+	m.fetchers, m.proposer = newFetchers(m), newProposer(m)
 	for _, dir := range cfg.Dirs {
 		m.dirLoad[dir] = 0
 		for _, tp := range dir.Partitions() {
@@ -106,6 +119,10 @@ func New(cfg Config) (*Manager, error) {
 		m.group.Go(func() { m.watchDir(dir) })
 	}
 	m.group.Go(m.sweep)
+	if cfg.Controller != nil {
+		m.group.Go(func() { m.proposer.run(ctx) })
+		m.group.Go(m.watchLag)
+	}
 	if !cfg.CleanerDisabled {
 		m.group.Go(func() { cleaner.Run(ctx) })
 	}
@@ -116,14 +133,11 @@ func New(cfg Config) (*Manager, error) {
 func (m *Manager) Close() {
 	close(m.ended)
 	m.cancel()
+	m.fetchers.close()
 	m.group.Wait()
-	for _, t := range m.allTopics() {
-		for _, p := range *t.partitions.Load() {
-			if p != nil {
-				p.leadership.Store(nil)
-				p.wakeAll()
-			}
-		}
+	for _, p := range m.Partitions() {
+		p.leadership.Store(nil)
+		p.wakeAll()
 	}
 }
 
@@ -173,6 +187,18 @@ func (m *Manager) Find(t *Topic, number int32) (*Partition, *kerr.Error) {
 		return nil, kerr.UnknownTopicOrPartition
 	}
 	if err := p.Err(); err != nil {
+		return nil, asKafka(err)
+	}
+	return p, nil
+}
+
+// FindReadable is Find for who may also read from a follower (KIP-392).
+func (m *Manager) FindReadable(t *Topic, number int32) (*Partition, *kerr.Error) {
+	p := t.Partition(number)
+	if p == nil || p.Leads() {
+		return m.Find(t, number)
+	}
+	if err := p.ReadErr(); err != nil {
 		return nil, asKafka(err)
 	}
 	return p, nil

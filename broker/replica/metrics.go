@@ -24,7 +24,7 @@ func registerMetrics(registerer prometheus.Registerer, m *Manager) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_partitions_offline",
 			Help: "Partitions whose log on this broker cannot be used."}, count(func(p *Partition) bool { return p.offline.Load() != nil })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_partitions_under_min_isr",
-			Help: "Partitions led here with fewer in-sync replicas than min.insync.replicas."}, count(func(p *Partition) bool { return p.CheckInSync() != nil })),
+			Help: "Partitions led here with fewer in-sync replicas than min.insync.replicas."}, count(func(p *Partition) bool { return p.Leads() && p.CheckInSync() != nil })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_log_size_bytes",
 			Help: "Bytes of all partitions on this broker."}, func() float64 {
 			sum := int64(0)

@@ -32,7 +32,7 @@ func (p *Partition) open(create bool) (*log.Log, error) {
 	if l := p.log.Load(); l != nil {
 		return l, nil
 	}
-	if p.leadership.Load() == nil {
+	if p.removed.Load() {
 		return nil, kerr.UnknownTopicOrPartition
 	}
 	if p.dir == nil {
@@ -51,22 +51,16 @@ func (p *Partition) open(create bool) (*log.Log, error) {
 		}
 		return nil, storageError(err)
 	}
-	p.becomeLeader(l)
-	p.log.Store(l) // last: who finds the log must find its high watermark too
-	return l, nil
-}
-
-// becomeLeader commits what the log holds: the only in-sync replica is this one.
-func (p *Partition) becomeLeader(l *log.Log) {
-	// What recovery found may have been acknowledged before: it is made durable now, so that the high watermark that
-	// clients first see is not below one that they have seen.
+	// What recovery found may have been acknowledged before: it is made durable now, so that this replica counts for it.
 	if !p.Topic.Settings().AckFromMemory && l.FlushedOffset() < l.LogEndOffset() {
 		if err := l.Flush(); err != nil {
 			p.takeOffline(storageError(err))
-			return
+			return nil, storageError(err)
 		}
 	}
-	p.advance(l, l.LogEndOffset())
+	p.raise(l.HighWatermark())
+	p.log.Store(l) // last: who finds the log must find its high watermark too
+	return l, nil
 }
 
 func (p *Partition) logName() log.TopicPartition {

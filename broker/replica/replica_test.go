@@ -112,7 +112,7 @@ func TestPartitionNeverWrittenTo(t *testing.T) {
 	if p.HighWatermark() != 0 || p.LogEndOffset() != 0 || p.LogStartOffset() != 0 || p.SizeBytes() != 0 || p.EpochAt(0) != 1 {
 		t.Fatal("an empty log begins and ends at 0")
 	}
-	if low, err := p.DeleteRecords(-1); low != 0 || err != nil {
+	if _, low, err := p.DeleteRecords(-1); low != 0 || err != nil {
 		t.Fatalf("%d %v", low, err)
 	}
 }
@@ -123,7 +123,7 @@ func TestDeletedTopicIsGoneAndItsSuccessorIsEmpty(t *testing.T) {
 	old := c.partition("orders", 0)
 	c.append(old, "x")
 	w := NewWaiter()
-	if !old.AwaitOffset(99, w) {
+	if !old.AwaitOffset(99, 1, w) {
 		t.Fatal("offset 99 is far away")
 	}
 	var watch Watch
@@ -134,10 +134,10 @@ func TestDeletedTopicIsGoneAndItsSuccessorIsEmpty(t *testing.T) {
 	<-w.C
 	<-reader.C
 	old.ForgetBytes(&watch)
-	if err := old.Append([]log.Entry{entry(t, "y")}, 1, log.OriginClient); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+	if _, err := old.Append([]log.Entry{entry(t, "y")}, 1, log.OriginClient, AnyEpoch); !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		t.Fatalf("append to a deleted partition: %v", err)
 	}
-	if old.AwaitOffset(99, w) {
+	if old.AwaitOffset(99, 1, w) {
 		t.Fatal("nobody may wait for a deleted partition")
 	}
 	c.create("orders", 1, nil)
@@ -236,10 +236,10 @@ func TestMinInSyncReplicas(t *testing.T) {
 	})
 	p := c.partition("wide", 0)
 	entries := []log.Entry{entry(t, "x")}
-	if err := p.Append(entries, AcksAll, log.OriginClient); err != kerr.NotEnoughReplicas || entries[0].Err != kerr.NotEnoughReplicas {
+	if _, err := p.Append(entries, AcksAll, log.OriginClient, AnyEpoch); err != kerr.NotEnoughReplicas || entries[0].Err != kerr.NotEnoughReplicas {
 		t.Fatalf("%v", err)
 	}
-	if err := p.Append(entries, 1, log.OriginClient); err != nil {
+	if _, err := p.Append(entries, 1, log.OriginClient, AnyEpoch); err != nil {
 		t.Fatalf("acks=1 does not ask for it: %v", err)
 	}
 }
@@ -258,11 +258,11 @@ func TestDeleteRecords(t *testing.T) {
 	}{
 		{4, 4, nil}, {2, 4, nil}, {11, -1, kerr.OffsetOutOfRange}, {-2, -1, kerr.OffsetOutOfRange}, {-1, 10, nil},
 	} {
-		if low, err := p.DeleteRecords(test.offset); low != test.want || err != test.err {
+		if _, low, err := p.DeleteRecords(test.offset); low != test.want || err != test.err {
 			t.Errorf("delete to %d: %d %v, want %d %v", test.offset, low, err, test.want, test.err)
 		}
 	}
-	if _, err := c.partition("compacted", 0).DeleteRecords(0); err != kerr.PolicyViolation {
+	if _, _, err := c.partition("compacted", 0).DeleteRecords(0); err != kerr.PolicyViolation {
 		t.Errorf("a compacted topic: %v", err)
 	}
 }
@@ -294,7 +294,7 @@ func TestFailedDirectoryTakesItsPartitionsOffline(t *testing.T) {
 	mu.Unlock()
 	entries := []log.Entry{entry(t, "lost")}
 	w := NewWaiter()
-	if err := bad.Append(entries, AcksAll, log.OriginClient); err == nil && bad.AwaitOffset(2, w) {
+	if _, err := bad.Append(entries, AcksAll, log.OriginClient, AnyEpoch); err == nil && bad.AwaitOffset(2, 1, w) {
 		select {
 		case <-w.C:
 		case <-time.After(10 * time.Second):
@@ -382,13 +382,13 @@ func TestHighWatermarkUnderConcurrentAppends(t *testing.T) {
 						for range 1 + rng.IntN(3) {
 							entries = append(entries, entry(t, "x"))
 						}
-						if err := p.Append(entries, AcksAll, log.OriginClient); err != nil {
+						if _, err := p.Append(entries, AcksAll, log.OriginClient, AnyEpoch); err != nil {
 							t.Error(err)
 							return
 						}
 						last := entries[len(entries)-1].LastOffset
 						w.Reset(0)
-						if p.AwaitOffset(last+1, w) {
+						if p.AwaitOffset(last+1, 1, w) {
 							<-w.C
 						}
 						if p.HighWatermark() <= last {
@@ -443,7 +443,7 @@ func TestForgottenOffsetsAreNotSignalled(t *testing.T) {
 	c.create("orders", 1, map[string]string{"write.caching": "true"})
 	p := c.partition("orders", 0)
 	w := NewWaiter()
-	p.AwaitOffset(1, w)
+	p.AwaitOffset(1, 1, w)
 	p.ForgetOffset(w)
 	w.Reset(0)
 	c.append(p, "x")
@@ -479,7 +479,7 @@ func TestCompactedTopicIsCompacted(t *testing.T) {
 			t.Fatal(err)
 		}
 		entries := []log.Entry{{Batch: built}}
-		if err := p.Append(entries, AcksAll, log.OriginClient); err != nil {
+		if _, err := p.Append(entries, AcksAll, log.OriginClient, AnyEpoch); err != nil {
 			t.Fatal(err)
 		}
 		c.await(p, entries[0].LastOffset+1)

@@ -1,0 +1,174 @@
+package replica
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace-io/millrace/broker/log"
+)
+
+// flushed is the log's hook: everything below endOffset is on disk.
+func (p *Partition) flushed(int64) {
+	if l := p.log.Load(); l != nil && !p.Topic.Settings().AckFromMemory {
+		p.hold(l)
+	}
+}
+
+// held is what this replica holds as durably as the topic asks for.
+func (p *Partition) held(l *log.Log) int64 {
+	switch {
+	case l == nil:
+		return 0
+	case p.Topic.Settings().AckFromMemory:
+		return l.LogEndOffset()
+	}
+	return l.FlushedOffset()
+}
+
+// hold says how much the leader's own log holds. It asks the log rather than the caller: what a flush reported late may
+// have been cut meanwhile.
+func (p *Partition) hold(l *log.Log) {
+	p.mu.Lock()
+	moved := p.leader != nil && p.leader.Held(p.held(l)) && p.publish()
+	p.mu.Unlock()
+	if moved {
+		p.spread(l)
+	}
+}
+
+// publish makes visible what the leader's state says now, and reports whether the high watermark moved. The caller holds
+// mu, and calls spread when it did.
+func (p *Partition) publish() (moved bool) {
+	p.enoughInSync.Store(p.leader.EnoughInSync())
+	known := p.leader.Known()
+	moved = p.raise(p.leader.HighWatermark())
+	return p.known.Swap(known) != known || moved
+}
+
+// raise moves the high watermark up; it never goes back here.
+func (p *Partition) raise(offset int64) bool {
+	if offset <= p.highWatermark.Load() {
+		return false
+	}
+	p.highWatermark.Store(offset)
+	return true
+}
+
+// spread tells the log, those who wait and the followers of a new high watermark.
+func (p *Partition) spread(l *log.Log) {
+	for l != nil {
+		offset := p.highWatermark.Load()
+		l.SetHighWatermark(offset)
+		if p.highWatermark.Load() == offset { // else another came between, and may have told the log first
+			break
+		}
+	}
+	p.announce()
+	p.tellSessions(newsWatermark)
+}
+
+// announce tells waiters about a new high watermark.
+func (p *Partition) announce() {
+	p.mu.Lock()
+	p.committed = release(p.committed, p.highWatermark.Load())
+	appended := p.appendedBytes.Load()
+	bytes := appended - p.announcedBytes
+	p.announcedBytes = appended
+	for w := p.watches.head; w != nil; w = w.next {
+		w.waiter.arrived(bytes)
+	}
+	p.mu.Unlock()
+}
+
+// release signals those whose offset is reached and returns the others.
+func release(waiting []offsetWaiter, reached int64) []offsetWaiter {
+	kept := waiting[:0]
+	for _, w := range waiting {
+		if w.offset <= reached {
+			w.waiter.reached()
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(waiting[len(kept):])
+	return kept
+}
+
+// AwaitOffset registers the waiter unless the high watermark has reached the offset already or never will; it reports
+// whether it did. The waiter is signalled when the last of its offsets is reached, or cannot be reached any more: Committed
+// tells which. leaderEpoch is what Append returned.
+func (p *Partition) AwaitOffset(offset int64, leaderEpoch int32, w *Waiter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.highWatermark.Load() >= offset || !p.sameTenure(leaderEpoch) || p.Err() != nil {
+		return false
+	}
+	w.hold()
+	p.committed = append(p.committed, offsetWaiter{offset: offset, waiter: w})
+	return true
+}
+
+// sameTenure reports whether this broker has led without a break since it appended in that epoch: only then is what lies
+// at an offset what was appended there. The caller holds mu.
+func (p *Partition) sameTenure(leaderEpoch int32) bool {
+	return p.leader != nil && leaderEpoch >= p.tenure && leaderEpoch <= p.leader.Epoch()
+}
+
+// Committed says what became of records that were appended below offset in a leader epoch: nil once the in-sync replicas
+// hold them. Any error leaves open what became of them: they may still be committed, here or by another leader.
+func (p *Partition) Committed(offset int64, leaderEpoch int32) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.Err(); err != nil {
+		return err
+	}
+	switch {
+	case !p.sameTenure(leaderEpoch):
+		return kerr.NotLeaderForPartition
+	case p.highWatermark.Load() >= offset:
+		return nil
+	case !p.leader.EnoughInSync():
+		return kerr.NotEnoughReplicasAfterAppend
+	}
+	return kerr.RequestTimedOut
+}
+
+// ForgetOffset takes back what AwaitOffset registered and has not been reached.
+func (p *Partition) ForgetOffset(w *Waiter) {
+	p.mu.Lock()
+	p.committed = slices.DeleteFunc(p.committed, func(o offsetWaiter) bool { return o.waiter == w })
+	p.mu.Unlock()
+}
+
+// AwaitBytes registers a watch: the waiter is told of all bytes that become readable from now on.
+func (p *Partition) AwaitBytes(watch *Watch, w *Waiter) {
+	watch.waiter = w
+	p.mu.Lock()
+	p.watches.add(watch)
+	p.mu.Unlock()
+}
+
+// ForgetBytes takes back what AwaitBytes registered.
+func (p *Partition) ForgetBytes(watch *Watch) {
+	p.mu.Lock()
+	p.watches.remove(watch)
+	p.mu.Unlock()
+}
+
+// wakeAll signals everybody who waits: what they wait for will not happen here, or they have to look anew.
+func (p *Partition) wakeAll() {
+	p.mu.Lock()
+	p.wakeAllLocked()
+	p.mu.Unlock()
+	p.tellSessions(newsRole)
+}
+
+func (p *Partition) wakeAllLocked() {
+	const everything = 1<<63 - 1
+	p.committed = release(p.committed, everything)
+	p.lowWatermarks = release(p.lowWatermarks, everything)
+	for w := p.watches.head; w != nil; w = w.next {
+		w.waiter.wake()
+	}
+}

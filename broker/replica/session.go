@@ -1,0 +1,320 @@
+package replica
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/replica/isr"
+	"github.com/millrace-io/millrace/metadata/image"
+)
+
+// A follower's fetch session (KIP-227) on its leader. Unlike a consumer's it belongs to one connection, and a round costs
+// only the partitions that the follower names or that have news: appends, high watermarks and changes of role put a
+// partition into the session's queue.
+
+// What is new of a partition.
+const (
+	newsBytes     uint32 = 1 << iota // records were appended
+	newsWatermark                    // the high watermark or the log start offset moved
+	newsRole                         // who leads, or whether the log can be used
+)
+
+// FollowerSession is what this broker knows of one fetcher of a follower. One goroutine owns it, that of the connection;
+// partitions only put themselves into its queue.
+type FollowerSession struct {
+	ID          int32
+	NodeID      int32
+	BrokerEpoch int64
+	Epoch       int32 // of the request expected next
+
+	manager *Manager
+	entries map[partitionKey]*followed
+
+	// C receives one value when something was put into the queue, or the follower wants to say something else.
+	C chan struct{}
+
+	interrupted atomic.Bool
+
+	mu    sync.Mutex
+	queue []*followed // guarded by mu: partitions with news
+	spare []*followed // owned by the session's goroutine
+}
+
+type partitionKey struct {
+	id     image.TopicID
+	number int32
+}
+
+// ReplicaFetch is what a follower asks of one partition.
+type ReplicaFetch struct {
+	CurrentLeaderEpoch int32
+	FetchOffset        int64
+	LastFetchedEpoch   int32
+	LogStartOffset     int64
+	MaxBytes           int32
+}
+
+// followed is one partition in a session.
+type followed struct {
+	session   *FollowerSession // fixed
+	key       partitionKey     // fixed
+	partition *Partition       // owned by the session; nil: none such here
+	asked     ReplicaFetch     // owned by the session
+	refused   error            // owned by the session: of the fetch that was asked last
+
+	toldHighWatermark, toldLogStart int64 // owned by the session; what the follower was told
+
+	news atomic.Uint32 // what is new; while not 0 it is in the queue, or its owner is looking
+}
+
+// NewFollowerSession begins a session. Close ends it.
+func (m *Manager) NewFollowerSession(nodeID int32, brokerEpoch int64) *FollowerSession {
+	s := &FollowerSession{NodeID: nodeID, BrokerEpoch: brokerEpoch, manager: m, entries: map[partitionKey]*followed{}, C: make(chan struct{}, 1)}
+	m.sessionsMu.Lock()
+	defer m.sessionsMu.Unlock()
+	for s.ID == 0 || m.sessions[s.ID] != nil {
+		s.ID = rand.Int32N(1<<31-2) + 1
+	}
+	m.sessions[s.ID] = s
+	return s
+}
+
+// Close ends the session.
+func (s *FollowerSession) Close() {
+	s.manager.sessionsMu.Lock()
+	delete(s.manager.sessions, s.ID)
+	s.manager.sessionsMu.Unlock()
+	for _, e := range s.entries {
+		e.leave()
+	}
+	s.entries = nil
+}
+
+// InterruptFollower ends the wait of a session: its follower has something else to ask.
+func (m *Manager) InterruptFollower(nodeID, sessionID int32) (found bool) {
+	m.sessionsMu.Lock()
+	s := m.sessions[sessionID]
+	m.sessionsMu.Unlock()
+	if s == nil || s.NodeID != nodeID {
+		return false
+	}
+	s.interrupted.Store(true)
+	s.signal()
+	return true
+}
+
+// Interrupted reports, once, whether the follower wants an answer now.
+func (s *FollowerSession) Interrupted() bool { return s.interrupted.Swap(false) }
+
+func (s *FollowerSession) signal() {
+	select {
+	case s.C <- struct{}{}:
+	default:
+	}
+}
+
+// Size returns how many partitions the session has.
+func (s *FollowerSession) Size() int { return len(s.entries) }
+
+// Ask takes in that the follower asks for a partition from an offset: everything below is what it holds. The partition
+// is in the queue afterwards, be it for its records or for the error.
+func (s *FollowerSession) Ask(id image.TopicID, number int32, asked ReplicaFetch) {
+	key := partitionKey{id, number}
+	e := s.entries[key]
+	if e == nil {
+		e = &followed{session: s, key: key, toldHighWatermark: -1, toldLogStart: -1}
+		s.entries[key] = e
+	}
+	if e.partition == nil || e.partition.removed.Load() {
+		e.leave()
+		e.join(s.manager.replica(id, number))
+	}
+	e.asked = asked
+	e.refused = kerr.UnknownTopicID
+	if e.partition != nil {
+		e.refused = e.partition.fetchedBy(s, &e.asked)
+	}
+	e.put(newsBytes, false)
+}
+
+// Forget takes a partition out of the session.
+func (s *FollowerSession) Forget(id image.TopicID, number int32) {
+	key := partitionKey{id, number}
+	if e := s.entries[key]; e != nil {
+		delete(s.entries, key)
+		e.leave()
+	}
+}
+
+// replica returns a partition whatever its role, nil when there is none.
+func (m *Manager) replica(id image.TopicID, number int32) *Partition {
+	if t := m.TopicByID(id); t != nil {
+		return t.Partition(number)
+	}
+	return nil
+}
+
+// join registers with the partition.
+func (e *followed) join(p *Partition) {
+	if e.partition = p; p == nil {
+		return
+	}
+	p.mu.Lock()
+	var all []*followed
+	if old := p.sessions.Load(); old != nil {
+		all = slices.Clone(*old)
+	}
+	all = append(all, e)
+	p.sessions.Store(&all)
+	p.mu.Unlock()
+}
+
+func (e *followed) leave() {
+	p := e.partition
+	if p == nil {
+		return
+	}
+	e.partition = nil
+	p.mu.Lock()
+	all := slices.DeleteFunc(slices.Clone(*p.sessions.Load()), func(o *followed) bool { return o == e })
+	p.sessions.Store(&all)
+	if len(all) == 0 {
+		p.sessions.Store(nil)
+	}
+	p.mu.Unlock()
+}
+
+// tellSessions puts the partition into the queues of the followers that read it.
+func (p *Partition) tellSessions(news uint32) {
+	if all := p.sessions.Load(); all != nil {
+		for _, e := range *all {
+			e.put(news, true)
+		}
+	}
+}
+
+// put adds news; the first to come while there was none also puts the partition into the queue.
+func (e *followed) put(news uint32, wake bool) {
+	old := e.news.Or(news)
+	if old&news == news {
+		return
+	}
+	s := e.session
+	if old == 0 {
+		s.mu.Lock()
+		s.queue = append(s.queue, e)
+		s.mu.Unlock()
+	}
+	if wake {
+		s.signal()
+	}
+}
+
+// take empties the queue.
+func (s *FollowerSession) take() []*followed {
+	s.mu.Lock()
+	taken := s.queue
+	s.queue = s.spare[:0]
+	s.mu.Unlock()
+	s.spare = taken
+	return taken
+}
+
+// Found is what there is to say of one partition.
+type Found struct {
+	Topic          image.TopicID
+	Number         int32
+	Err            error
+	HighWatermark  int64 // -1: this leader does not know it yet
+	LogStartOffset int64
+	Slice          log.Slice    // to be released by whoever takes it
+	Diverging      isr.EpochEnd // Epoch -1: the logs do not diverge
+}
+
+// Collect appends what there is to say to the follower, at most maxBytes of records but at least one batch. urgent says
+// that there is more than high watermarks among it: it is to be sent now. What does not fit stays in the queue. Nothing
+// found means that there is nothing to say.
+func (s *FollowerSession) Collect(found []Found, maxBytes int) (_ []Found, urgent bool) {
+	bytes := 0
+	taken := s.take()
+	for _, e := range taken {
+		if e.news.Swap(0) == 0 || s.entries[e.key] != e {
+			continue
+		}
+		if bytes >= maxBytes {
+			e.put(newsBytes, true)
+			continue
+		}
+		f, more := e.read(maxBytes-bytes, bytes == 0)
+		if more {
+			e.put(newsBytes, true)
+		}
+		bytes += f.Slice.SizeBytes
+		news := f.Err != nil || f.Slice.SizeBytes > 0 || f.Diverging.Epoch >= 0
+		urgent = urgent || news
+		if news || f.HighWatermark > e.toldHighWatermark || f.LogStartOffset > e.toldLogStart {
+			found = append(found, f)
+		}
+	}
+	clear(taken)
+	return found, urgent
+}
+
+// Told remembers what an answer with these partitions tells the follower. What Collect found and is not told must be
+// given back by Untold.
+func (s *FollowerSession) Told(found []Found) {
+	for i := range found {
+		f := &found[i]
+		e := s.entries[partitionKey{f.Topic, f.Number}]
+		if e == nil {
+			continue
+		}
+		if f.Err != nil {
+			s.Forget(f.Topic, f.Number) // the follower asks again when it thinks that it is worth it
+			continue
+		}
+		e.toldHighWatermark, e.toldLogStart = max(e.toldHighWatermark, f.HighWatermark), max(e.toldLogStart, f.LogStartOffset)
+	}
+}
+
+// Untold puts what was collected back into the queue.
+func (s *FollowerSession) Untold(found []Found) {
+	for i := range found {
+		found[i].Slice.Release()
+		if e := s.entries[partitionKey{found[i].Topic, found[i].Number}]; e != nil {
+			e.put(newsWatermark, false)
+		}
+	}
+}
+
+// read reads the partition from the offset that the follower asked for. more says that another read would find more.
+func (e *followed) read(maxBytes int, first bool) (f Found, more bool) {
+	f = Found{Topic: e.key.id, Number: e.key.number, Err: e.refused, HighWatermark: -1, LogStartOffset: -1, Diverging: isr.EpochEnd{Epoch: -1, EndOffset: -1}}
+	if f.Err != nil {
+		return f, false
+	}
+	p := e.partition
+	if f.Err = p.leadsIn(e.asked.CurrentLeaderEpoch); f.Err != nil {
+		return f, false
+	}
+	if end, diverges := p.divergence(&e.asked); diverges {
+		f.Diverging = end
+		return f, false
+	}
+	if p.known.Load() {
+		f.HighWatermark = p.HighWatermark()
+	}
+	f.LogStartOffset = p.LogStartOffset()
+	l := p.log.Load()
+	if l == nil || e.asked.FetchOffset >= l.LogEndOffset() {
+		return f, false
+	}
+	room := min(maxBytes, int(e.asked.MaxBytes))
+	f.Slice, f.Err = l.Read(e.asked.FetchOffset, l.LogEndOffset(), room, first)
+	return f, f.Err == nil && f.Slice.SizeBytes == 0 && !first
+}
