@@ -27,7 +27,7 @@ const internalListener = "INTERNAL"
 type company struct {
 	b        *Broker
 	peers    peer.Config
-	identity atomic.Pointer[peer.Identity] // of this node; without a cluster id until it is known
+	identity *atomic.Pointer[peer.Identity] // of this node; metadata sets its directory and, once it is known, its cluster
 
 	listener   net.Listener
 	mux        *peer.Mux
@@ -48,8 +48,7 @@ func newCompany(b *Broker) (*company, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &company{b: b}
-	c.identity.Store(&peer.Identity{NodeID: b.cfg.NodeID})
+	c := &company{b: b, identity: peer.NewIdentity(b.cfg.NodeID)}
 	c.peers = peer.Config{Identity: func() peer.Identity { return *c.identity.Load() }, Token: token, Logger: b.logger, Registerer: b.registry}
 	if c.listener, err = listen("cluster.address", b.cfg.Cluster.Address); err != nil {
 		return nil, err
@@ -61,14 +60,12 @@ func newCompany(b *Broker) (*company, error) {
 
 // configure tells the metadata how to find other nodes.
 func (c *company) configure(cfg *metadata.Config) {
-	cfg.Address = c.b.cfg.Cluster.PeerAddress()
-}
-
-// know tells other nodes who this one is, now that its metadata is open.
-func (c *company) know(m *metadata.Node) {
-	id := *c.identity.Load()
-	id.ClusterID = m.ClusterID()
-	c.identity.Store(&id)
+	cluster := c.b.cfg.Cluster
+	cfg.Address, cfg.Join = cluster.PeerAddress(), cluster.Join
+	for _, v := range cluster.InitialVoters {
+		cfg.InitialVoters = append(cfg.InitialVoters, metadata.Voter{NodeID: v.NodeID, Address: v.Address})
+	}
+	cfg.Streams = peer.NewStreams(c.mux, c.peers, c.identity)
 }
 
 // resolve says where a node is: what it registered, or before that where the quorum knows it.

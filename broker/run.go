@@ -143,9 +143,6 @@ func (b *Broker) openMetadata(ctx context.Context) error {
 	if b.metadata, err = metadata.Open(ctx, cfg); err != nil {
 		return fmt.Errorf("open metadata: %w", err)
 	}
-	if b.company != nil {
-		b.company.know(b.metadata)
-	}
 	return nil
 }
 

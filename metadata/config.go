@@ -6,16 +6,25 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace-io/millrace/metadata/raft"
 )
 
 // Config says what a Node needs. Fixed after Open.
 type Config struct {
-	Directory  string // holds the node's copy of the metadata log; made if it is not there
-	NodeID     int32
-	ClusterID  string            // "": the one in the directory, or a new one at the first start
-	Static     map[string]string // broker settings of the node's own configuration, by Kafka's names
-	Address    string            // of this node's inter-broker listener; "": there are no other nodes, and no heartbeats
-	InMemory   bool              // keep everything in memory, nothing outlives Close (Directory is not used)
+	Directory string // holds the node's copy of the metadata log; made if it is not there
+	NodeID    int32
+	ClusterID string            // "": the one in the directory, or a new one at the first start
+	Static    map[string]string // broker settings of the node's own configuration, by Kafka's names
+	Address   string            // of this node's inter-broker listener; "": there are no other nodes, and no heartbeats
+	Streams   Streams           // to and from other nodes; nil: the quorum has no other members
+
+	// InitialVoters or Join says where a node finds its cluster at its first start; later its log knows that.
+	InitialVoters []Voter  // all of a new cluster's first voters, the same on every node
+	Join          []string // addresses of members of a cluster that is there
+
+	Limits     raft.Limits // of the metadata log; zeros: the defaults
+	InMemory   bool        // keep everything in memory, nothing outlives Close (Directory is not used)
 	Clock      func() time.Time
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -29,6 +38,12 @@ func (c *Config) Validate() error {
 	}
 	if c.Directory == "" && !c.InMemory {
 		faults = append(faults, errors.New("metadata: Directory must name a directory"))
+	}
+	if c.Streams != nil && c.Address == "" {
+		faults = append(faults, errors.New("metadata: Address must say where other nodes reach this one"))
+	}
+	if c.Streams != nil && len(c.InitialVoters) == 0 && len(c.Join) == 0 {
+		faults = append(faults, errors.New("metadata: InitialVoters or Join must say where the cluster is"))
 	}
 	if c.Clock == nil || c.Logger == nil || c.Registerer == nil {
 		faults = append(faults, errors.New("metadata: Clock, Logger and Registerer must be given"))

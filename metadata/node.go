@@ -19,8 +19,8 @@ const startTimeout = time.Minute
 
 // Node is this process's member of the metadata quorum.
 //
-// Its goroutines are started by Start and joined by Close: the proposer, the publisher, the one that tends brokers where
-// there are others, and those of the quorum.
+// Its goroutines are started by Start and joined by Close: the proposer, the publisher, those that tend brokers and rally the
+// quorum where there are others, and those of the quorum. One that answers other nodes' questions runs from Open on.
 type Node struct {
 	cfg        Config
 	settings   *config.Resolver
@@ -31,18 +31,22 @@ type Node struct {
 	sessions   *sessions
 	quorum     *raft.Quorum
 	metrics    *metrics
+	greeter    *greeter // nil for a node whose quorum has no other members
 
 	started bool // owned by the caller of Start and Close
 	gone    chan goneBroker
-	wake    chan struct{} // a token when brokers, settings or topics changed
-	stop    chan struct{} // closed by Close
+	wake    chan struct{}   // a token when brokers, settings or topics changed
+	stop    chan struct{}   // closed by Close
+	life    context.Context // ends with stop
+	end     context.CancelFunc
 	joined  chan struct{} // closed when the proposer has ended
 	running sync.WaitGroup
 	once    sync.Once
 	closed  error // of Close
 }
 
-// Open reads the directory and prepares the node; nothing runs before Start.
+// Open reads the directory and prepares the node. When Streams are given it answers other nodes from here on, and when the
+// directory does not say which cluster it belongs to, it finds that out, however long ctx lets it.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -53,6 +57,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		Bootstrap: func(clusterID string) []byte {
 			return command.Encode([]command.Group{controller.Bootstrap(clusterID, cfg.Static["min.insync.replicas"])})
 		},
+		Streams: raftStreams(cfg), Address: cfg.Address, Limits: cfg.Limits,
 	}, m)
 	if err != nil {
 		return nil, err
@@ -63,15 +68,50 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		gone: make(chan goneBroker, maxGoneBrokers), wake: make(chan struct{}, 1), publisher: newPublisher(m),
 		sessions: newSessions(), quorum: quorum, stop: make(chan struct{}), joined: make(chan struct{}),
 	}
+	n.life, n.end = context.WithCancel(context.Background())
 	if n.metrics, err = newMetrics(cfg.Registerer, n); err != nil {
 		return nil, errors.Join(err, quorum.Close())
 	}
 	n.proposer = &proposer{quorum: quorum, machine: m, metrics: n.metrics, clock: cfg.Clock, queue: make(chan *proposal, maxGroupsPerEntry)}
+	if cfg.Streams != nil {
+		if err := n.findCluster(ctx); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
 	return n, nil
+}
+
+func raftStreams(cfg Config) raft.Streams {
+	if cfg.Streams == nil {
+		return nil
+	}
+	return cfg.Streams
+}
+
+// findCluster answers other nodes and, when the directory does not know its cluster, asks them.
+func (n *Node) findCluster(ctx context.Context) error {
+	directoryID := n.quorum.Self().DirectoryID
+	n.cfg.Streams.Introduce(n.quorum.ClusterID(), directoryID)
+	n.greeter = newGreeter(n.quorum, n.cfg.Streams)
+	n.running.Go(n.greeter.serve)
+	if n.quorum.HasLog() {
+		return nil
+	}
+	j := &joiner{cfg: n.cfg, quorum: n.quorum, heard: n.greeter.heard}
+	founders, err := j.run(ctx)
+	if err != nil {
+		return err
+	}
+	n.cfg.Streams.Introduce(n.quorum.ClusterID(), directoryID)
+	n.greeter.belongs(n.quorum.ClusterID(), founders)
+	return nil
 }
 
 // ClusterID returns the id of the cluster, known as soon as the node is open.
 func (n *Node) ClusterID() string { return n.quorum.ClusterID() }
+
+// DirectoryID returns the id of the metadata directory: with the node id, it names the member of the quorum.
+func (n *Node) DirectoryID() [16]byte { return n.quorum.Self().DirectoryID }
 
 // Image returns the newest image. It never blocks.
 func (n *Node) Image() *image.Image { return n.machine.newest.Load() }
@@ -92,6 +132,10 @@ func (n *Node) Start() error {
 		return err
 	}
 	n.started = true
+	if n.greeter != nil {
+		n.greeter.started()
+		n.running.Go(func() { n.rally(n.life) })
+	}
 	if !n.alone() {
 		n.Subscribe("controller", func(*image.Delta) { n.wakeTending() })
 		n.running.Go(n.tendBrokers)
@@ -111,6 +155,10 @@ func (n *Node) Start() error {
 func (n *Node) Close() error {
 	n.once.Do(func() {
 		close(n.stop)
+		n.end()
+		if n.greeter != nil {
+			n.greeter.close()
+		}
 		n.closed = n.quorum.Close() // before the proposer is joined: it may wait for an entry
 		n.running.Wait()
 		if !n.started {
@@ -145,44 +193,3 @@ func (n *Node) MemberAddress(id int32) (address string, ok bool) { return n.quor
 
 // IsController reports whether this node leads the quorum.
 func (n *Node) IsController() bool { return n.quorum.Leads() }
-
-// QuorumState is the state of the metadata quorum, as DescribeQuorum shows it.
-type QuorumState struct {
-	LeaderID      int32 // -1: none
-	LeaderEpoch   int32
-	HighWatermark int64 // index behind the last committed entry
-	Voters        []QuorumMember
-	Observers     []QuorumMember
-}
-
-// QuorumMember is one member's place in the metadata log.
-type QuorumMember struct {
-	NodeID                      int32
-	LogEndOffset                int64 // -1: unknown
-	LastFetchTimestampMillis    int64 // -1: unknown
-	LastCaughtUpTimestampMillis int64 // -1: unknown
-}
-
-// Quorum describes the quorum.
-func (n *Node) Quorum() QuorumState {
-	s := n.quorum.State()
-	members := func(ids []int32) []QuorumMember {
-		list := make([]QuorumMember, 0, len(ids))
-		for _, id := range ids {
-			m := QuorumMember{NodeID: id, LogEndOffset: -1, LastFetchTimestampMillis: -1, LastCaughtUpTimestampMillis: -1}
-			if id == n.cfg.NodeID {
-				m.LogEndOffset = int64(s.LastIndex) + 1
-			}
-			if id == s.LeaderID {
-				m.LastFetchTimestampMillis = n.cfg.Clock().UnixMilli()
-				m.LastCaughtUpTimestampMillis = m.LastFetchTimestampMillis
-			}
-			list = append(list, m)
-		}
-		return list
-	}
-	return QuorumState{
-		LeaderID: s.LeaderID, LeaderEpoch: int32(s.Term), HighWatermark: int64(s.CommitIndex) + 1,
-		Voters: members(s.Voters), Observers: members(s.Observers),
-	}
-}

@@ -15,6 +15,8 @@ import (
 type fsm struct {
 	machine StateMachine
 	latch   *latch
+	limit   int           // snapshotBytes
+	onApply func()        // optional; fixed before the first Apply
 	large   chan struct{} // a token when the entries since the last snapshot have grown large
 
 	bytes int // of the entries since the last snapshot; owned by raft's goroutine of the state machine
@@ -24,8 +26,8 @@ type fsm struct {
 	changed chan struct{} // closed when applied changes
 }
 
-func newFSM(machine StateMachine, latch *latch) *fsm {
-	return &fsm{machine: machine, latch: latch, large: make(chan struct{}, 1), changed: make(chan struct{})}
+func newFSM(machine StateMachine, latch *latch, snapshotBytes int) *fsm {
+	return &fsm{machine: machine, latch: latch, limit: snapshotBytes, large: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 func (f *fsm) position() (applied uint64, changed <-chan struct{}) {
@@ -53,7 +55,10 @@ func (f *fsm) Apply(log *hraft.Log) any {
 		return nil
 	}
 	f.moveTo(log.Index)
-	if f.bytes += len(log.Data); f.bytes >= snapshotBytes {
+	if f.onApply != nil {
+		f.onApply()
+	}
+	if f.bytes += len(log.Data); f.bytes >= f.limit {
 		f.bytes = 0
 		select {
 		case f.large <- struct{}{}:

@@ -3,7 +3,9 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	hraft "github.com/hashicorp/raft"
@@ -113,4 +115,21 @@ func (s *latchedStable) SetUint64(key []byte, value uint64) error {
 func (s *latchedStable) GetUint64(key []byte) (value uint64, err error) {
 	err = s.latch.guard("read term", func() error { value, err = s.inner.GetUint64(key); return err })
 	return value, err
+}
+
+// endingLog stands on top of a log. Where hashicorp/raft panics because a committed entry cannot be read, it ends raft's
+// goroutine instead, deferred calls included: the latch holds, so the member neither votes nor acknowledges any more, and
+// the process stops in order.
+type endingLog struct {
+	hraft.LogStore
+	latch *latch
+	armed atomic.Bool // once raft runs; before that its caller's goroutine reads, and is told
+}
+
+func (s *endingLog) GetLog(index uint64, log *hraft.Log) error {
+	err := s.LogStore.GetLog(index, log)
+	if err != nil && s.armed.Load() && s.latch.Err() != nil {
+		runtime.Goexit()
+	}
+	return err
 }

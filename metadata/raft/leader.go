@@ -31,7 +31,7 @@ func (w *leaderWatch) moved() {
 // when this node, which leads, has caught up with the log.
 func (q *Quorum) Leader() (id int32, changed <-chan struct{}) {
 	changed = q.leader.wait() // before the look, so that no change falls between
-	if q.raft == nil {
+	if q.running.Load() == nil {
 		return -1, changed
 	}
 	if _, leader := q.raft.LeaderWithID(); leader != "" {
@@ -42,15 +42,15 @@ func (q *Quorum) Leader() (id int32, changed <-chan struct{}) {
 
 // MemberAddress returns where a member of the quorum is reached.
 func (q *Quorum) MemberAddress(id int32) (address string, ok bool) {
-	if q.raft == nil {
+	if q.running.Load() == nil {
 		return "", false
 	}
-	for _, server := range q.raft.GetConfiguration().Configuration().Servers {
+	for _, server := range q.servers().Servers {
 		if nodeID(server.ID) == id {
-			return string(server.Address), true
+			address, ok = memberOf(server).Address, true
 		}
 	}
-	return "", false
+	return address, ok
 }
 
 // watchLeader runs until Close.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 
 	hclog "github.com/hashicorp/go-hclog"
 )
@@ -22,9 +23,28 @@ func newLogger(logger *slog.Logger) hclog.Logger {
 
 type logSink struct{ logger *slog.Logger }
 
+// noise is what hashicorp/raft repeats many times a second while a member is away or an election is under way. That a
+// member does not answer, that it answers again, and who leads is told once, by our own messages.
+var noise = [...]string{
+	"failed to heartbeat to", "failed to appendEntries to", "failed to contact", "failed to make requestVote RPC",
+	"failed to decode incoming command", "failed to flush response", "rejecting", "appendEntries rejected",
+	"failed to get previous log", "Election timeout reached", "failed to accept connection", "peer has newer term",
+	"no known peers", "not part of stable", "duplicate requestVote", "skipping application of old log",
+}
+
+func isNoise(message string) bool {
+	for _, n := range noise {
+		if strings.HasPrefix(message, n) {
+			return true
+		}
+	}
+	return false
+}
+
 func (s logSink) Accept(_ string, level hclog.Level, message string, args ...any) {
 	to := slog.LevelDebug
 	switch {
+	case isNoise(message):
 	case level >= hclog.Error:
 		to = slog.LevelError
 	case level == hclog.Warn:

@@ -32,17 +32,47 @@ type Config struct {
 	InMemory  bool
 	Bootstrap func(clusterID string) []byte // the first entry of a new cluster's log
 	Logger    *slog.Logger
+
+	// Streams and Address make it a member of a quorum that may have several; both are empty for a node that is alone.
+	Streams Streams
+	Address string
+	Limits  Limits
 }
 
-// The limits of the log. A snapshot is made when either is reached since the last one.
+// Limits are the limits of the log; zeros stand for the defaults. A snapshot is made when either of the first two is
+// reached since the last one.
+type Limits struct {
+	SnapshotEntries  uint64
+	SnapshotBytes    int
+	TrailingEntries  uint64 // kept behind a snapshot, for followers that are a little late
+	SnapshotInterval time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.SnapshotEntries == 0 {
+		l.SnapshotEntries = 8192
+	}
+	if l.SnapshotBytes == 0 {
+		l.SnapshotBytes = 16 << 20
+	}
+	if l.TrailingEntries == 0 {
+		l.TrailingEntries = 1024
+	}
+	if l.SnapshotInterval == 0 {
+		l.SnapshotInterval = 2 * time.Minute
+	}
+	return l
+}
+
+// How long a follower waits for its leader before it stands for election (and up to twice that, at random), and how long a
+// leader goes on without the answers of a majority.
 const (
-	snapshotEntries  = 8192
-	snapshotBytes    = 16 << 20
-	trailingEntries  = 1024 // kept behind a snapshot, for followers that are a little late
-	snapshotInterval = 2 * time.Minute
+	heartbeatTimeout = time.Second
+	electionTimeout  = time.Second
+	leaderLease      = 500 * time.Millisecond
 )
 
-// Errors of Propose.
+// Errors of Propose and of changes of the membership.
 var (
 	// ErrNotLeader says that the entry was not accepted and will not be applied.
 	ErrNotLeader = errors.New("this node does not lead the metadata quorum")
@@ -58,33 +88,79 @@ type Quorum struct {
 	latch     *latch
 	solo      *atomic.Bool
 	stores    *stores
-	transport *hraft.InmemTransport
-	raft      *hraft.Raft
 	fsm       *fsm
+	self      Member          // fixed after Open
+	alone     hraft.Transport // of a node that is alone; nil otherwise
+	transport *transport      // of one that is not, made by Start
+	raft      *hraft.Raft     // made by Start
+	running   atomic.Pointer[hraft.Raft]
+	shutdown  func() hraft.Future // of raft, once
 	stop      chan struct{}
 	joined    sync.WaitGroup
-	leads     atomic.Bool   // leads, and has applied everything that earlier leaders committed
-	leading   chan struct{} // a token for each time leads became true
+	leadsTerm atomic.Uint64 // the term in which it leads and has applied everything that earlier leaders committed; 0: none
+	gainedAt  atomic.Int64  // when leadsTerm was set, in nanoseconds of Unix time
+	leading   chan struct{} // a token for each time leadsTerm was set
 	leader    *leaderWatch
 }
 
-// Open opens the stores and restores the newest snapshot. Nothing runs before Start.
+// Open opens the stores. Nothing runs before Start; a member that is not alone and has no log yet needs Found or Join
+// before that.
 func Open(cfg Config, machine StateMachine) (*Quorum, error) {
-	logger := newLogger(cfg.Logger)
+	cfg.Limits = cfg.Limits.withDefaults()
 	latch, solo := newLatch(), new(atomic.Bool)
-	stores, err := openStores(cfg, latch, solo, logger)
+	stores, err := openStores(cfg, latch, solo, newLogger(cfg.Logger))
 	if err != nil {
 		return nil, err
 	}
-	q := &Quorum{cfg: cfg, latch: latch, solo: solo, stores: stores, stop: make(chan struct{}), leading: make(chan struct{}, 1), leader: newLeaderWatch()}
-	q.fsm = newFSM(machine, latch)
-	_, q.transport = hraft.NewInmemTransport(serverAddress(cfg.NodeID))
-	q.transport.Connect(q.transport.LocalAddr(), q.transport)
+	q := &Quorum{
+		cfg: cfg, latch: latch, solo: solo, stores: stores, stop: make(chan struct{}), leading: make(chan struct{}, 1),
+		self: Member{NodeID: cfg.NodeID, DirectoryID: stores.identity.directoryID, Address: cfg.Address}, leader: newLeaderWatch(),
+	}
+	q.fsm = newFSM(machine, latch, cfg.Limits.SnapshotBytes)
+	if cfg.Streams != nil {
+		if err := q.self.validate(); err != nil {
+			return nil, errors.Join(fmt.Errorf("open metadata directory %s: it was made for a node that is alone: %w", cfg.Directory, err), stores.close())
+		}
+		return q, nil
+	}
+	_, t := hraft.NewInmemTransport(q.self.serverAddress())
+	t.Connect(t.LocalAddr(), t)
+	q.alone = t
 	return q, nil
 }
 
-// ClusterID returns the id of the cluster that the directory belongs to.
-func (q *Quorum) ClusterID() string { return q.stores.clusterID }
+// HasLog reports whether the member knows its cluster. One that does not needs Found or Join before Start.
+func (q *Quorum) HasLog() bool { return q.stores.begin == nil }
+
+// Found makes this member's log the beginning of a new cluster with these voters, of which it is one. At most one member
+// ever does it, after all of them have said who they are.
+func (q *Quorum) Found(voters []Member) error {
+	clusterID := q.cfg.ClusterID
+	if clusterID == "" {
+		clusterID = NewClusterID()
+	}
+	if err := q.stores.begin(beginning{clusterID: clusterID, founders: voters}); err != nil {
+		return fmt.Errorf("found metadata quorum: %w", err)
+	}
+	return nil
+}
+
+// Join makes this member one of a cluster that is there, with an empty log.
+func (q *Quorum) Join(clusterID string) error {
+	if q.cfg.ClusterID != "" && q.cfg.ClusterID != clusterID {
+		return fmt.Errorf("join metadata quorum: the others belong to cluster %s, this node to cluster %s", clusterID, q.cfg.ClusterID)
+	}
+	if err := q.stores.begin(beginning{clusterID: clusterID}); err != nil {
+		return fmt.Errorf("join metadata quorum: %w", err)
+	}
+	return nil
+}
+
+// ClusterID returns the id of the cluster that the directory belongs to, "" while it is not known.
+func (q *Quorum) ClusterID() string { return q.stores.identity.clusterID }
+
+// Self returns this member.
+func (q *Quorum) Self() Member { return q.self }
 
 // Failed is closed after the first storage error.
 func (q *Quorum) Failed() <-chan struct{} { return q.latch.failed }
@@ -94,37 +170,74 @@ func (q *Quorum) Err() error { return q.latch.Err() }
 
 // Start joins the quorum. An only voter leads when Start returns.
 func (q *Quorum) Start(ctx context.Context) error {
-	cfg := hraft.DefaultConfig()
-	cfg.LocalID = serverID(q.cfg.NodeID)
-	cfg.Logger = newLogger(q.cfg.Logger)
-	cfg.SnapshotThreshold, cfg.SnapshotInterval, cfg.TrailingLogs = snapshotEntries, snapshotInterval, trailingEntries
-	cfg.NoLegacyTelemetry = true
 	logs := newSoloLog(q.stores.logs, q.solo)
 	cache, err := hraft.NewLogCache(512, logs)
 	if err != nil {
 		return fmt.Errorf("start metadata quorum: %w", err)
 	}
-	if q.raft, err = hraft.NewRaft(cfg, q.fsm, cache, q.stores.stable, q.stores.snapshots, q.transport); err != nil {
+	ending := &endingLog{LogStore: cache, latch: q.latch}
+	var raft *hraft.Raft
+	if raft, err = hraft.NewRaft(q.raftConfig(), q.fsm, ending, q.stores.stable, q.stores.snapshots, q.openTransport()); err != nil {
 		return fmt.Errorf("start metadata quorum: %w", errors.Join(err, q.latch.Err()))
 	}
+	q.raft, q.shutdown = raft, sync.OnceValue(raft.Shutdown)
+	q.running.Store(raft)
+	ending.armed.Store(true)
 	q.joined.Go(q.watchLeadership)
 	q.joined.Go(q.watchLeader)
+	q.joined.Go(q.watchFailure)
 	q.joined.Go(q.makeSnapshots)
-	only := hraft.Server{ID: cfg.LocalID, Address: q.transport.LocalAddr()}
-	servers := q.raft.GetConfiguration().Configuration()
-	if voterCount(servers) != 1 || servers.Servers[0].ID != only.ID {
-		return nil
+	if q.transport != nil {
+		q.joined.Go(q.watchStreams)
+		q.joined.Go(q.tendMembers)
 	}
-	q.solo.Store(true)
-	return q.electSelf(ctx, only)
+	return q.startAlone(ctx)
 }
 
-// electSelf asks the only voter, itself, to stand for election now instead of after a timeout.
-func (q *Quorum) electSelf(ctx context.Context, self hraft.Server) error {
-	request := &hraft.TimeoutNowRequest{RPCHeader: hraft.RPCHeader{ProtocolVersion: hraft.ProtocolVersionMax, ID: []byte(self.ID), Addr: []byte(self.Address)}}
-	if err := q.transport.TimeoutNow(self.ID, self.Address, request, new(hraft.TimeoutNowResponse)); err != nil {
-		return fmt.Errorf("elect only voter: %w", err)
+func (q *Quorum) raftConfig() *hraft.Config {
+	cfg := hraft.DefaultConfig()
+	cfg.LocalID = q.self.serverID()
+	cfg.Logger = newLogger(q.cfg.Logger)
+	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = heartbeatTimeout, electionTimeout, leaderLease
+	cfg.CommitTimeout = commitTimeout
+	l := q.cfg.Limits
+	cfg.SnapshotThreshold, cfg.SnapshotInterval, cfg.TrailingLogs = l.SnapshotEntries, l.SnapshotInterval, l.TrailingEntries
+	cfg.NoLegacyTelemetry = true
+	cfg.ShutdownOnRemove = false // a member that was removed may be admitted again
+	return cfg
+}
+
+func (q *Quorum) openTransport() hraft.Transport {
+	if q.alone != nil {
+		return q.alone
 	}
+	q.transport = newTransport(q.cfg.Streams, q.self.serverAddress(), q.cfg.Logger, q.running.Load)
+	q.fsm.onApply = q.transport.tellAll
+	return q.transport
+}
+
+// startAlone makes an only voter the leader. A member that is alone and finds others in its log cannot go on.
+func (q *Quorum) startAlone(ctx context.Context) error {
+	servers := q.servers()
+	only := voterCount(servers) == 1 && hasVoter(servers, q.self.serverID())
+	if q.alone == nil {
+		if only {
+			return q.electSelf(ctx)
+		}
+		return nil
+	}
+	if !only {
+		return errors.New("start metadata quorum: the metadata directory belongs to a cluster of several nodes, but this node is configured to be alone: cluster.address is missing")
+	}
+	q.solo.Store(len(servers.Servers) == 1)
+	return q.electSelf(ctx)
+}
+
+func (q *Quorum) servers() hraft.Configuration { return q.raft.GetConfiguration().Configuration() }
+
+// electSelf makes an only voter the leader now instead of after a timeout.
+func (q *Quorum) electSelf(ctx context.Context) error {
+	q.Stand()
 	select {
 	case <-q.leading:
 		return nil
@@ -133,88 +246,6 @@ func (q *Quorum) electSelf(ctx context.Context, self hraft.Server) error {
 	case <-ctx.Done():
 		return fmt.Errorf("elect only voter: %w", ctx.Err())
 	}
-}
-
-// watchLeadership runs until Close. A new leader may answer only after it has applied all that is in its log, because
-// everything in it becomes committed.
-func (q *Quorum) watchLeadership() {
-	for {
-		select {
-		case leads := <-q.raft.LeaderCh():
-			if leads {
-				q.gained()
-			} else {
-				q.lost()
-			}
-		case <-q.stop:
-			return
-		}
-	}
-}
-
-func (q *Quorum) gained() {
-	if !q.catchUp() {
-		return
-	}
-	q.cfg.Logger.Info("leads metadata quorum", "node.id", q.cfg.NodeID, "term", q.raft.CurrentTerm())
-	q.leads.Store(true)
-	q.leader.moved()
-	select {
-	case q.leading <- struct{}{}:
-	default:
-	}
-}
-
-func (q *Quorum) lost() {
-	q.leads.Store(false)
-	q.leader.moved()
-	select {
-	case <-q.stop: // by leaving
-	default:
-		q.cfg.Logger.Warn("lost leadership of metadata quorum", "node.id", q.cfg.NodeID)
-	}
-}
-
-// catchUp waits until every command in the log has been applied; false when leadership or the node ended before.
-func (q *Quorum) catchUp() bool {
-	target, err := q.lastCommand()
-	if err != nil {
-		return false // the latch holds
-	}
-	for {
-		applied, changed := q.fsm.position()
-		if applied >= target {
-			return true
-		}
-		select {
-		case <-changed:
-		case <-q.stop:
-			return false
-		case <-q.latch.failed:
-			return false
-		}
-	}
-}
-
-func (q *Quorum) lastCommand() (uint64, error) {
-	first, err := q.stores.logs.FirstIndex()
-	if err != nil {
-		return 0, err
-	}
-	last, err := q.stores.logs.LastIndex()
-	if err != nil {
-		return 0, err
-	}
-	for index := last; index >= first && index > 0; index-- {
-		var entry hraft.Log
-		if err := q.stores.logs.GetLog(index, &entry); err != nil {
-			return 0, err
-		}
-		if entry.Type == hraft.LogCommand {
-			return index, nil
-		}
-	}
-	return 0, nil
 }
 
 // makeSnapshots runs until Close and makes a snapshot when the entries since the last one have grown large. hashicorp/raft
@@ -232,37 +263,18 @@ func (q *Quorum) makeSnapshots() {
 	}
 }
 
-// State is the quorum as this node sees it.
-type State struct {
-	LeaderID    int32 // -1: none
-	Term        uint64
-	CommitIndex uint64
-	LastIndex   uint64
-	Voters      []int32
-	Observers   []int32
-}
-
-// State describes the quorum; before Start it has no members.
-func (q *Quorum) State() State {
-	if q.raft == nil {
-		return State{LeaderID: -1}
-	}
-	s := State{LeaderID: -1, Term: q.raft.CurrentTerm(), CommitIndex: q.raft.CommitIndex(), LastIndex: q.raft.LastIndex()}
-	if _, id := q.raft.LeaderWithID(); id != "" {
-		s.LeaderID = nodeID(id)
-	}
-	for _, server := range q.raft.GetConfiguration().Configuration().Servers {
-		if server.Suffrage == hraft.Voter {
-			s.Voters = append(s.Voters, nodeID(server.ID))
-		} else {
-			s.Observers = append(s.Observers, nodeID(server.ID))
+// watchFailure leaves the quorum at the first storage error: what this member would say from here on is not to be trusted.
+func (q *Quorum) watchFailure() {
+	select {
+	case <-q.latch.failed:
+		q.shutdown() // Close waits for it
+		if q.transport != nil {
+			q.transport.shut()
 		}
+		q.leader.moved()
+	case <-q.stop:
 	}
-	return s
 }
-
-// Leads reports whether this node leads the quorum and has caught up.
-func (q *Quorum) Leads() bool { return q.leads.Load() && q.latch.Err() == nil }
 
 // Propose appends an entry to the log and returns its index and the state machine's answer once it is applied here.
 func (q *Quorum) Propose(entry []byte) (index uint64, answer any, err error) {
@@ -291,14 +303,23 @@ func (q *Quorum) proposalError(err error) error {
 	return err
 }
 
-// Close leaves the quorum and closes the stores.
+// Close hands leadership over, leaves the quorum and closes the stores.
 func (q *Quorum) Close() error {
+	q.handOver()
 	close(q.stop)
-	q.leads.Store(false)
-	var err error
+	q.leadsTerm.Store(0)
+	if q.transport != nil {
+		q.transport.shut() // first, so that no request to another member holds up the rest
+	}
 	if q.raft != nil {
-		err = q.raft.Shutdown().Error()
+		_ = q.shutdown().Error()
 	}
 	q.joined.Wait()
-	return errors.Join(err, q.transport.Close(), q.stores.close())
+	var err error
+	if q.alone != nil {
+		err = q.alone.(hraft.WithClose).Close()
+	} else if q.transport != nil {
+		err = q.transport.Close()
+	}
+	return errors.Join(err, q.stores.close())
 }

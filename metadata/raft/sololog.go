@@ -29,7 +29,7 @@ func (s *soloLog) StoreLogs(logs []*hraft.Log) error {
 	for _, log := range logs {
 		empty = empty && log.Type == hraft.LogNoop
 		if log.Type == hraft.LogConfiguration {
-			s.solo.Store(voterCount(hraft.DecodeConfiguration(log.Data)) == 1)
+			s.solo.Store(s.solo.Load() && voterCount(hraft.DecodeConfiguration(log.Data)) == 1)
 		}
 	}
 	held := *s.held.Load()

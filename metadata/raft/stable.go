@@ -25,17 +25,21 @@ var ErrLocked = errors.New("the metadata directory is in use by another running 
 const (
 	stateFile     = "quorum-state"
 	stateMagic    = "MRQUORUM"
-	stateVersion  = 1
+	stateVersion  = 2
 	stateSlotSize = 512 // a sector: one write of it is whole or not there
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// identity is whose data a directory holds. It never changes.
+// identity is whose data a directory holds. It never changes, but that the cluster becomes known.
 type identity struct {
-	nodeID    int32
-	clusterID string
+	nodeID      int32
+	clusterID   string   // "": a member to be, whose log is not made yet
+	directoryID [16]byte // zeros: made by a release that had none
 }
+
+// isZero says that nothing is known of the directory.
+func (id identity) isZero() bool { return id == identity{} }
 
 // stateFileStore keeps identity, term and vote in one file of three sectors: the identity, and two slots that are written
 // in turn, the newer valid one counting. An election is one fsync instead of the six that three transactions of the log's
@@ -96,6 +100,9 @@ func (s *stateFileStore) decode(p []byte) error {
 	body := header[len(stateMagic)+1:]
 	length := int(body[4])
 	s.identity = identity{nodeID: int32(binary.LittleEndian.Uint32(body)), clusterID: string(body[5 : 5+length])}
+	if p[len(stateMagic)] >= 2 {
+		copy(s.identity.directoryID[:], body[5+length:])
+	}
 	for slot := 1; slot <= 2; slot++ {
 		body, ok := checked(p, slot)
 		if sequence := binary.LittleEndian.Uint64(body); ok && sequence > s.sequence {
@@ -124,17 +131,18 @@ func sealed(body []byte) []byte {
 	return sector
 }
 
-// create writes the identity and the term of the bootstrap entries, and makes both durable.
-func (s *stateFileStore) create(id identity) error {
+// create writes the identity and the term of the log's first entries, and makes both durable.
+func (s *stateFileStore) create(id identity, term uint64) error {
 	header := append([]byte(stateMagic), stateVersion)
 	header = binary.LittleEndian.AppendUint32(header, uint32(id.nodeID))
 	header = append(header, byte(len(id.clusterID)))
 	header = append(header, id.clusterID...)
+	header = append(header, id.directoryID[:]...)
 	if _, err := s.file.WriteAt(sealed(header), 0); err != nil {
 		return fmt.Errorf("write %s: %w", s.file.Name(), err)
 	}
 	s.identity = id
-	s.term = bootstrapTerm
+	s.term = term
 	return s.writeSlot()
 }
 

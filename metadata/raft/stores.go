@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -29,14 +29,23 @@ const (
 
 // stores is where a quorum member keeps its data.
 type stores struct {
-	clusterID string
+	identity  identity // its cluster id is empty before there is a log
 	logs      hraft.LogStore
 	stable    hraft.StableStore
 	snapshots hraft.SnapshotStore
-	close     func() error
+	// begin makes the log of a member to be; nil when there is one.
+	begin func(beginning) error
+	close func() error
 }
 
-// openStores opens the directory, or makes it when nothing is there.
+// beginning is how a log begins: with the entries of a new cluster and its first voters, or empty, to be filled by the
+// leader of the cluster that the member belongs to.
+type beginning struct {
+	clusterID string
+	founders  []Member // nil: empty
+}
+
+// openStores opens the directory. A node that is alone makes what is not there; one that is not leaves that to begin.
 func openStores(cfg Config, latch *latch, solo *atomic.Bool, logger hclog.Logger) (*stores, error) {
 	if cfg.InMemory {
 		return openMemory(cfg)
@@ -48,43 +57,76 @@ func openStores(cfg Config, latch *latch, solo *atomic.Bool, logger hclog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("open metadata directory %s: %w", cfg.Directory, err)
 	}
-	log, err := openLog(cfg, state)
-	if err != nil {
-		return nil, fmt.Errorf("open metadata directory %s: %w", cfg.Directory, errors.Join(err, state.Close()))
+	d := &directory{cfg: cfg, latch: latch, state: state}
+	if err := d.open(logger); err != nil {
+		return nil, fmt.Errorf("open metadata directory %s: %w", cfg.Directory, errors.Join(err, d.close()))
 	}
-	closeAll := func() error { return errors.Join(log.Close(), state.Close()) }
-	snapshots, err := hraft.NewFileSnapshotStoreWithLogger(cfg.Directory, snapshotsKept, logger)
-	if err != nil {
-		return nil, fmt.Errorf("open metadata snapshots: %w", errors.Join(err, closeAll()))
-	}
-	return &stores{
-		clusterID: state.identity.clusterID,
-		logs:      &latchedLog{latch: latch, inner: log}, stable: &latchedStable{latch: latch, inner: state},
-		snapshots: &latchedSnapshots{latch: latch, inner: snapshots}, close: closeAll,
-	}, nil
+	return &d.stores, nil
 }
 
-// openLog opens the log that is there, checks whose it is, or makes a new one.
-func openLog(cfg Config, state *stateFileStore) (*raftboltdb.BoltStore, error) {
-	path := filepath.Join(cfg.Directory, logFile)
+// directory is the stores on disk.
+type directory struct {
+	stores
+	cfg   Config
+	latch *latch
+	state *stateFileStore
+	log   *raftboltdb.BoltStore // nil before there is one
+}
+
+func (d *directory) open(logger hclog.Logger) error {
+	d.stores.close = d.close
+	path := filepath.Join(d.cfg.Directory, logFile)
 	_, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return createLog(cfg, state)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = d.prepare()
+	case err == nil:
+		err = d.openLog(path)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if state.identity.clusterID == "" {
-		return nil, fmt.Errorf("%s is there but %s is damaged or missing", logFile, stateFile)
+	snapshots, err := hraft.NewFileSnapshotStoreWithLogger(d.cfg.Directory, snapshotsKept, logger)
+	if err != nil {
+		return fmt.Errorf("open metadata snapshots: %w", err)
 	}
-	if err := checkIdentity(cfg, state.identity); err != nil {
-		return nil, err
+	d.snapshots = &latchedSnapshots{latch: d.latch, inner: snapshots}
+	return nil
+}
+
+func (d *directory) close() error {
+	var err error
+	if d.log != nil {
+		err = d.log.Close()
 	}
-	return openBolt(path, false)
+	return errors.Join(err, d.state.Close())
+}
+
+// openLog opens the log that is there and checks whose it is.
+func (d *directory) openLog(path string) error {
+	if d.state.identity.clusterID == "" {
+		return fmt.Errorf("%s is there but %s is damaged or missing", logFile, stateFile)
+	}
+	if err := checkIdentity(d.cfg, d.state.identity); err != nil {
+		return err
+	}
+	log, err := openBolt(path, false)
+	if err != nil {
+		return err
+	}
+	d.use(log)
+	return nil
+}
+
+func (d *directory) use(log *raftboltdb.BoltStore) {
+	d.log = log
+	d.identity, d.begin = d.state.identity, nil
+	d.logs = &latchedLog{latch: d.latch, inner: log}
+	d.stable = &latchedStable{latch: d.latch, inner: d.state}
 }
 
 func checkIdentity(cfg Config, id identity) error {
-	if cfg.ClusterID != "" && cfg.ClusterID != id.clusterID {
+	if cfg.ClusterID != "" && id.clusterID != "" && cfg.ClusterID != id.clusterID {
 		return fmt.Errorf("it holds the metadata of cluster %s, this node belongs to cluster %s", id.clusterID, cfg.ClusterID)
 	}
 	if cfg.NodeID != id.nodeID {
@@ -93,38 +135,63 @@ func checkIdentity(cfg Config, id identity) error {
 	return nil
 }
 
-// createLog makes the log of a new cluster with one voter. Until the rename the directory counts as empty, so a crash at
-// any point before it is followed by another first start.
-func createLog(cfg Config, state *stateFileStore) (*raftboltdb.BoltStore, error) {
-	id := state.identity
-	if id.clusterID == "" {
-		id = identity{nodeID: cfg.NodeID, clusterID: cfg.ClusterID}
-		if id.clusterID == "" {
-			id.clusterID = NewClusterID()
+// prepare is the start of a directory without a log. A node that is alone founds its cluster; any other makes its
+// directory id durable, since others will be told of it.
+func (d *directory) prepare() error {
+	id := d.state.identity
+	if id.isZero() {
+		id = identity{nodeID: d.cfg.NodeID, directoryID: newDirectoryID()}
+	} else if err := checkIdentity(d.cfg, id); err != nil {
+		return err
+	}
+	if id.directoryID == [16]byte{} { // a first start of an older release that was cut off
+		id.directoryID = newDirectoryID()
+	}
+	if d.cfg.Streams == nil {
+		clusterID := cmp.Or(id.clusterID, d.cfg.ClusterID, NewClusterID())
+		d.state.identity = id
+		return d.create(beginning{clusterID: clusterID, founders: []Member{{NodeID: id.nodeID, DirectoryID: id.directoryID}}})
+	}
+	id.clusterID = "" // that of a beginning that was cut off; who knew it asks again
+	d.begin = d.create
+	if id != d.state.identity {
+		if err := d.state.create(id, 0); err != nil {
+			return err
 		}
-	} else if err := checkIdentity(cfg, id); err != nil {
-		return nil, err
+		if err := syncDirectory(d.cfg.Directory); err != nil {
+			return err
+		}
 	}
+	d.identity = id
+	return nil
+}
+
+// create makes the log. Until the rename the directory counts as empty, so a crash at any point before it is followed by
+// another first start.
+func (d *directory) create(b beginning) error {
+	id := d.state.identity
+	id.clusterID = b.clusterID
 	stated := make(chan error, 1)
-	go func() { stated <- state.create(id) }() // two files, whose fsyncs may share a commit of the file system
-	path := filepath.Join(cfg.Directory, logFileNew)
-	log, err := writeBootstrap(path, cfg, id.clusterID)
+	go func() { stated <- d.state.create(id, b.term()) }() // two files, whose fsyncs may share a commit of the file system
+	path := filepath.Join(d.cfg.Directory, logFileNew)
+	log, err := writeBootstrap(path, b.entries(d.cfg.Bootstrap))
 	if stateErr := <-stated; stateErr != nil && err == nil {
-		return nil, errors.Join(stateErr, log.Close())
+		return errors.Join(stateErr, log.Close())
 	} else if err != nil {
-		return nil, errors.Join(err, stateErr)
+		return errors.Join(err, stateErr)
 	}
-	if err := os.Rename(path, filepath.Join(cfg.Directory, logFile)); err != nil {
-		return nil, errors.Join(err, log.Close())
+	if err := os.Rename(path, filepath.Join(d.cfg.Directory, logFile)); err != nil {
+		return errors.Join(err, log.Close())
 	}
-	if err := syncDirectory(cfg.Directory); err != nil {
-		return nil, errors.Join(err, log.Close())
+	if err := syncDirectory(d.cfg.Directory); err != nil {
+		return errors.Join(err, log.Close())
 	}
-	return log, nil
+	d.use(log)
+	return nil
 }
 
 // writeBootstrap makes the log's file with the entries that a new cluster begins with, and returns it durable and open.
-func writeBootstrap(path string, cfg Config, clusterID string) (*raftboltdb.BoltStore, error) {
+func writeBootstrap(path string, entries []*hraft.Log) (*raftboltdb.BoltStore, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -132,7 +199,7 @@ func writeBootstrap(path string, cfg Config, clusterID string) (*raftboltdb.Bolt
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(unsynced.StoreLogs(bootstrapEntries(cfg, clusterID)), unsynced.Close()); err != nil {
+	if err := errors.Join(unsynced.StoreLogs(entries), unsynced.Close()); err != nil {
 		return nil, err
 	}
 	return openBolt(path, false) // its first transaction makes what the unsynced one wrote durable, too
@@ -154,31 +221,49 @@ func openBolt(path string, noSync bool) (*raftboltdb.BoltStore, error) {
 	return log, nil
 }
 
-// bootstrapEntries are the entries that a new cluster's log begins with: who votes, and what the caller wants first.
-func bootstrapEntries(cfg Config, clusterID string) []*hraft.Log {
-	voters := hraft.Configuration{Servers: []hraft.Server{{ID: serverID(cfg.NodeID), Address: serverAddress(cfg.NodeID)}}}
+// term is the term of the entries that a log begins with.
+func (b beginning) term() uint64 {
+	if b.founders == nil {
+		return 0
+	}
+	return bootstrapTerm
+}
+
+// entries are what a new cluster's log begins with: who votes, and what the caller wants first.
+func (b beginning) entries(bootstrap func(clusterID string) []byte) []*hraft.Log {
+	if b.founders == nil {
+		return nil
+	}
+	var voters hraft.Configuration
+	for _, m := range b.founders {
+		voters.Servers = append(voters.Servers, hraft.Server{ID: m.serverID(), Address: m.serverAddress()})
+	}
 	return []*hraft.Log{
 		{Index: 1, Term: bootstrapTerm, Type: hraft.LogConfiguration, Data: hraft.EncodeConfiguration(voters)},
-		{Index: 2, Term: bootstrapTerm, Type: hraft.LogCommand, Data: cfg.Bootstrap(clusterID)},
+		{Index: 2, Term: bootstrapTerm, Type: hraft.LogCommand, Data: bootstrap(b.clusterID)},
 	}
 }
 
 func openMemory(cfg Config) (*stores, error) {
-	clusterID := cfg.ClusterID
-	if clusterID == "" {
-		clusterID = NewClusterID()
-	}
 	memory := hraft.NewInmemStore()
-	if err := memory.SetUint64(keyCurrentTerm, bootstrapTerm); err != nil {
-		return nil, err
+	s := &stores{
+		identity: identity{nodeID: cfg.NodeID, directoryID: newDirectoryID()},
+		logs:     memory, stable: memory, snapshots: hraft.NewInmemSnapshotStore(), close: func() error { return nil },
 	}
-	if err := memory.StoreLogs(bootstrapEntries(cfg, clusterID)); err != nil {
-		return nil, err
+	s.begin = func(b beginning) error {
+		s.identity.clusterID, s.begin = b.clusterID, nil
+		return errors.Join(memory.SetUint64(keyCurrentTerm, b.term()), memory.StoreLogs(b.entries(cfg.Bootstrap)))
 	}
-	return &stores{
-		clusterID: clusterID, logs: memory, stable: memory, snapshots: hraft.NewInmemSnapshotStore(),
-		close: func() error { return nil },
-	}, nil
+	if cfg.Streams != nil {
+		return s, nil
+	}
+	self := Member{NodeID: cfg.NodeID, DirectoryID: s.identity.directoryID}
+	return s, s.begin(beginning{clusterID: cmp.Or(cfg.ClusterID, NewClusterID()), founders: []Member{self}})
+}
+
+func newDirectoryID() (id [16]byte) {
+	_, _ = rand.Read(id[:]) // never fails
+	return id
 }
 
 // NewClusterID returns a random id in Kafka's form, 22 characters of base64url that do not begin with a dash (which a
@@ -199,18 +284,4 @@ func syncDirectory(path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-func serverID(nodeID int32) hraft.ServerID { return hraft.ServerID(strconv.Itoa(int(nodeID))) }
-
-func serverAddress(nodeID int32) hraft.ServerAddress {
-	return hraft.ServerAddress(strconv.Itoa(int(nodeID)))
-}
-
-func nodeID(id hraft.ServerID) int32 {
-	n, err := strconv.ParseInt(string(id), 10, 32)
-	if err != nil {
-		return -1
-	}
-	return int32(n)
 }

@@ -18,7 +18,7 @@ func TestStateFileSurvivesATornSlot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.create(identity{nodeID: 1, clusterID: "c"}); err != nil {
+	if err := s.create(identity{nodeID: 1, clusterID: "c", directoryID: [16]byte{1, 2}}, bootstrapTerm); err != nil {
 		t.Fatal(err)
 	}
 	for term := uint64(2); term <= 5; term++ {
@@ -41,7 +41,7 @@ func TestStateFileSurvivesATornSlot(t *testing.T) {
 		if err := back.decode(torn); err != nil {
 			t.Fatal(err)
 		}
-		if back.identity.clusterID != "c" || back.term < 5 || back.voteTerm != 4 && back.voteTerm != 5 {
+		if back.identity != (identity{1, "c", [16]byte{1, 2}}) || back.term < 5 || back.voteTerm != 4 && back.voteTerm != 5 {
 			t.Fatalf("torn at %d: %+v", cut, back)
 		}
 	}

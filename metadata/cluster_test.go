@@ -1,0 +1,304 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/millrace-io/millrace/broker/peer"
+	"github.com/millrace-io/millrace/metadata/image"
+	"github.com/millrace-io/millrace/metadata/raft"
+)
+
+// cluster is several nodes in one process, over real sockets on loopback. Each has its directory and its port for good,
+// and may be killed, wiped and started again.
+type cluster struct {
+	t       testing.TB
+	root    string
+	logger  *slog.Logger
+	limits  raft.Limits
+	voters  []Voter
+	members map[int32]*member
+}
+
+// member is one node of a cluster, running or not.
+type member struct {
+	c       *cluster
+	id      int32
+	address string
+	join    []string // instead of the initial voters
+
+	node  *Node // nil while it does not run
+	mux   *peer.Mux
+	kill  func()
+	serve sync.WaitGroup
+}
+
+// newCluster makes n nodes that are the initial voters; none runs yet.
+func newCluster(t testing.TB, n int) *cluster {
+	t.Helper()
+	c := &cluster{t: t, root: t.TempDir(), logger: slog.New(slog.DiscardHandler), members: map[int32]*member{}}
+	if os.Getenv("MILLRACE_TEST_LOG") != "" {
+		c.logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	for id := int32(1); id <= int32(n); id++ {
+		m := c.add(id)
+		c.voters = append(c.voters, Voter{NodeID: id, Address: m.address})
+	}
+	t.Cleanup(func() {
+		for _, m := range c.members {
+			m.stop()
+		}
+	})
+	return c
+}
+
+func (c *cluster) add(id int32, join ...string) *member {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	m := &member{c: c, id: id, address: l.Addr().String(), join: join}
+	_ = l.Close()
+	c.members[id] = m
+	return m
+}
+
+func (m *member) directory() string { return filepath.Join(m.c.root, strconv.Itoa(int(m.id))) }
+
+// open opens the node as package broker does.
+func (m *member) open(ctx context.Context) error {
+	l, err := net.Listen("tcp", m.address)
+	if err != nil {
+		return err
+	}
+	self := peer.NewIdentity(m.id)
+	cut := newCutter()
+	cfg := peer.Config{
+		Identity: func() peer.Identity { return *self.Load() }, Token: "secret", Dial: cut.dial, Logger: m.c.logger.With("at", m.id),
+	}
+	m.mux = peer.NewMux(cut.listen(l), cfg)
+	m.serve.Go(func() { _ = m.mux.Serve() })
+	voters := m.c.voters
+	if len(m.join) > 0 {
+		voters = nil
+	}
+	node, err := Open(ctx, Config{
+		Directory: m.directory(), NodeID: m.id, Address: m.address, InitialVoters: voters, Join: m.join, Limits: m.c.limits,
+		Streams: peer.NewStreams(m.mux, cfg, self), Clock: time.Now, Logger: m.c.logger.With("at", m.id), Registerer: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		_ = m.mux.Close()
+		m.serve.Wait()
+		return err
+	}
+	m.node, m.kill = node, cut.kill
+	return node.Start()
+}
+
+func (m *member) start() *member {
+	m.c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := m.open(ctx); err != nil {
+		m.c.t.Errorf("start node %d: %v", m.id, err)
+	}
+	return m
+}
+
+// stop stops the node cleanly.
+func (m *member) stop() {
+	if m.node == nil {
+		return
+	}
+	if err := m.node.Close(); err != nil {
+		m.c.t.Errorf("stop node %d: %v", m.id, err)
+	}
+	_ = m.mux.Close()
+	m.serve.Wait()
+	m.node = nil
+}
+
+// crash ends the node's connections and its port at once, as the end of a process does, and then what is left of it.
+func (m *member) crash() {
+	m.kill()
+	m.stop()
+}
+
+func (m *member) wipe() {
+	if err := os.RemoveAll(m.directory()); err != nil {
+		m.c.t.Fatal(err)
+	}
+}
+
+// startAll starts several nodes at once.
+func (c *cluster) startAll(ids ...int32) {
+	c.t.Helper()
+	var starting sync.WaitGroup
+	for _, id := range ids {
+		starting.Go(func() { c.members[id].start() })
+	}
+	starting.Wait()
+	if c.t.Failed() {
+		c.t.FailNow()
+	}
+}
+
+// controller waits until a running node is the controller.
+func (c *cluster) controller() *member {
+	c.t.Helper()
+	var found *member
+	c.eventually("a controller", func() bool {
+		for _, m := range c.members {
+			if m.node != nil && m.node.IsController() {
+				found = m
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+func (c *cluster) eventually(what string, is func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !is() {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("there is not %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// allocate takes a block of producer ids from whoever leads.
+func (c *cluster) allocate() int64 {
+	c.t.Helper()
+	var first int64
+	c.eventually("a block of producer ids", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		var err error
+		first, err = allocate(ctx, c.controller().node)
+		return err == nil
+	})
+	return first
+}
+
+func allocate(ctx context.Context, n *Node) (int64, error) {
+	b := n.Image().Broker(1)
+	if b == nil {
+		if _, err := n.RegisterBroker(ctx, image.Broker{ID: 1, Incarnation: [16]byte{1}}); err != nil {
+			return 0, err
+		}
+		b = n.Image().Broker(1)
+	}
+	first, _, err := n.AllocateProducerIDs(ctx, 1, b.Epoch)
+	return first, err
+}
+
+// same waits until every running node has the controller's image.
+func (c *cluster) same() {
+	c.t.Helper()
+	want := c.controller().node.Image().Index()
+	for _, m := range c.members {
+		if m.node == nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		if err := m.node.Await(ctx, want); err != nil {
+			c.t.Fatalf("node %d stays at index %d of %d: %v", m.id, m.node.Image().Index(), want, err)
+		}
+		cancel()
+	}
+}
+
+// cutter ends everything that a process has to do with the network.
+type cutter struct {
+	mu     sync.Mutex
+	conns  []net.Conn
+	l      net.Listener
+	killed bool
+}
+
+func newCutter() *cutter { return &cutter{} }
+
+func (c *cutter) dial(network, address string, timeout time.Duration) (net.Conn, error) {
+	conn, err := net.DialTimeout(network, address, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return conn, c.keep(conn)
+}
+
+func (c *cutter) keep(conn net.Conn) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.killed {
+		return errors.Join(net.ErrClosed, conn.Close())
+	}
+	c.conns = append(c.conns, conn)
+	return nil
+}
+
+func (c *cutter) listen(l net.Listener) net.Listener {
+	c.l = l
+	return cutListener{l, c}
+}
+
+type cutListener struct {
+	net.Listener
+	c *cutter
+}
+
+func (l cutListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		err = l.c.keep(conn)
+	}
+	return conn, err
+}
+
+func (c *cutter) kill() {
+	_ = c.l.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.killed = true
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+}
+
+func TestNodesMakeAClusterFromTheirConfigurationAlone(t *testing.T) {
+	for _, n := range []int{1, 3, 5} {
+		t.Run(fmt.Sprint(n, " voters"), func(t *testing.T) {
+			c := newCluster(t, n)
+			began := time.Now()
+			var ids []int32
+			for _, v := range c.voters {
+				ids = append(ids, v.NodeID)
+			}
+			c.startAll(ids...)
+			leader := c.controller()
+			t.Logf("a controller after %v", time.Since(began).Round(time.Millisecond))
+			c.allocate()
+			c.same()
+			for id, m := range c.members {
+				q := m.node.Quorum()
+				if m.node.ClusterID() != leader.node.ClusterID() || len(q.Voters) != n || q.LeaderID != leader.id || m.node.Image().NextProducerID() != 1000 {
+					t.Errorf("node %d has cluster %s, quorum %+v", id, m.node.ClusterID(), q)
+				}
+			}
+		})
+	}
+}

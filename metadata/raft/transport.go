@@ -1,0 +1,204 @@
+package raft
+
+import (
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+const (
+	rpcTimeout    = 3 * time.Second        // of one request to another member
+	retryInterval = 50 * time.Millisecond  // between attempts to reach a follower that does not answer
+	pooledStreams = 3                      // to one member: entries, what is committed, and votes
+	commitTimeout = 100 * time.Millisecond // after which an idle leader says again what is committed
+)
+
+// transport is hashicorp/raft's network transport with three things added for a leader: it keeps account of what followers
+// have answered; it tells followers at once what has become committed, which hashicorp/raft leaves for the next entry or
+// the next tick; and it tries to reach a follower that is away as often as is useful, where hashicorp/raft would wait up to
+// ten seconds after a longer absence.
+type transport struct {
+	*hraft.NetworkTransport
+	layer    *layer
+	progress *progress
+	logger   *slog.Logger
+	raft     func() *hraft.Raft // nil before NewRaft has returned
+	requests chan hraft.RPC
+	// forwarded is closed when forward has ended
+	forwarded chan struct{}
+
+	mu      sync.Mutex // guards the rest
+	closed  bool
+	stop    chan struct{}  // closed by shut
+	woken   chan struct{}  // closed when somebody who was away may be back
+	telling sync.WaitGroup // Go is called with mu held and closed false
+}
+
+func newTransport(streams Streams, self hraft.ServerAddress, logger *slog.Logger, raft func() *hraft.Raft) *transport {
+	t := &transport{progress: newProgress(), logger: logger, raft: raft, requests: make(chan hraft.RPC), forwarded: make(chan struct{}), stop: make(chan struct{}), woken: make(chan struct{})}
+	t.layer = newLayer(streams, self, t.wake)
+	t.NetworkTransport = hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
+		Logger: newLogger(logger), Stream: t.layer, MaxPool: pooledStreams, Timeout: rpcTimeout,
+		MaxRPCsInFlight: 1, // the proposer has one entry on its way at a time, and every answer passes through AppendEntries
+	})
+	go t.forward() // joined by Close
+	return t
+}
+
+// Consumer implements hraft.Transport: what other members ask, and what this one tells itself.
+func (t *transport) Consumer() <-chan hraft.RPC { return t.requests }
+
+// forward runs until shut. It is the only way into hashicorp/raft's loop, and closed once the transport is.
+func (t *transport) forward() {
+	defer close(t.forwarded)
+	for {
+		select {
+		case rpc := <-t.NetworkTransport.Consumer():
+			t.order(rpc, t.stop)
+		case <-t.stop:
+			return
+		}
+	}
+}
+
+// order gives raft's loop a request.
+func (t *transport) order(rpc hraft.RPC, stop <-chan struct{}) {
+	select {
+	case t.requests <- rpc:
+	case <-stop:
+	case <-t.stop:
+	}
+}
+
+// wake makes those who wait for a follower try again now.
+func (t *transport) wake() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.woken)
+	t.woken = make(chan struct{})
+}
+
+// shut ends every stream and everybody who waits in the transport. It may be called again.
+func (t *transport) shut() {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return
+	}
+	t.closed = true
+	close(t.stop)
+	t.mu.Unlock()
+	_ = t.NetworkTransport.Close() // closes the layer
+}
+
+// Close implements hraft.WithClose.
+func (t *transport) Close() error {
+	t.shut()
+	t.telling.Wait()
+	<-t.forwarded
+	return nil
+}
+
+// AppendEntries implements hraft.Transport.
+func (t *transport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
+	for {
+		err := t.NetworkTransport.AppendEntries(id, target, args, resp)
+		if err == nil {
+			t.answered(id, target, args, resp)
+			return nil
+		}
+		if t.progress.failed(id, args.Term) {
+			t.logger.Warn("member of the metadata quorum does not answer", "member", string(target), "error", err)
+		}
+		if isHeartbeat(args) || !t.again(id, target, args.Term) {
+			return err
+		}
+		*resp = hraft.AppendEntriesResponse{}
+	}
+}
+
+func (t *transport) answered(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) {
+	last := uint64(0)
+	if r := t.raft(); r != nil {
+		last = r.LastIndex()
+	}
+	if t.progress.answered(id, target, args, resp, last) {
+		t.logger.Info("member of the metadata quorum answers again", "member", string(target))
+		t.wake()
+	}
+	t.tell(id)
+}
+
+// again waits for the next attempt; false when there is none to make: this node leads no more, the follower is no
+// member or has moved, or the node stops.
+func (t *transport) again(id hraft.ServerID, target hraft.ServerAddress, term uint64) bool {
+	t.mu.Lock()
+	woken := t.woken
+	t.mu.Unlock()
+	timer := time.NewTimer(retryInterval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-woken:
+	case <-t.stop:
+		return false
+	}
+	r := t.raft()
+	if r == nil || r.State() != hraft.Leader || r.CurrentTerm() != term {
+		return false
+	}
+	for _, s := range r.GetConfiguration().Configuration().Servers {
+		if s.ID == id {
+			return s.Address == target
+		}
+	}
+	return false
+}
+
+// InstallSnapshot implements hraft.Transport.
+func (t *transport) InstallSnapshot(id hraft.ServerID, target hraft.ServerAddress, args *hraft.InstallSnapshotRequest, resp *hraft.InstallSnapshotResponse, data io.Reader) error {
+	err := t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
+	if err == nil && resp.Success {
+		t.progress.installed(id, args)
+	}
+	return err
+}
+
+// tellAll tells every follower what has become committed.
+func (t *transport) tellAll() {
+	if r := t.raft(); r == nil || r.State() != hraft.Leader {
+		return
+	}
+	for _, id := range t.progress.ids() {
+		t.tell(id)
+	}
+}
+
+// tell starts a goroutine that tells one follower, unless there is nothing to tell or one does.
+func (t *transport) tell(id hraft.ServerID) {
+	r := t.raft()
+	if r == nil || r.State() != hraft.Leader {
+		return
+	}
+	target, args := t.progress.more(id, r.CommitIndex())
+	if args == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		t.progress.toldAll(id)
+		return
+	}
+	t.telling.Go(func() {
+		var resp hraft.AppendEntriesResponse
+		err := t.NetworkTransport.AppendEntries(id, target, args, &resp)
+		t.progress.toldAll(id)
+		if err == nil && resp.Success {
+			t.answered(id, target, args, &resp) // and tells the rest, if more has become committed
+		}
+	})
+}

@@ -1,0 +1,89 @@
+package metadata
+
+import (
+	"context"
+	"time"
+
+	"github.com/millrace-io/millrace/metadata/join"
+	"github.com/millrace-io/millrace/metadata/raft"
+)
+
+const (
+	rallyIntervalMin = 100 * time.Millisecond // between looks of a node that knows no leader
+	rallyIntervalMax = 2 * time.Second
+)
+
+// rally runs until the node is closed. A node that has started tells the others, so that they reach it at once; when a
+// majority of voters has started and nobody leads, the one with the longest log stands for election instead of waiting for
+// a timeout. A node that the cluster does not know, or knows by another address, asks to be admitted.
+func (n *Node) rally(ctx context.Context) {
+	j := &joiner{cfg: n.cfg, quorum: n.quorum}
+	interval := rallyIntervalMin
+	for ctx.Err() == nil {
+		_, changed := n.quorum.Leader()
+		if n.rallyOnce(ctx, j) {
+			changed, interval = nil, rallyIntervalMin // until a member asks
+		}
+		var look <-chan time.Time
+		if changed != nil {
+			timer := time.NewTimer(interval)
+			defer timer.Stop() // few: until a leader is known
+			look = timer.C
+			interval = min(2*interval, rallyIntervalMax)
+		}
+		select {
+		case <-look:
+		case <-changed:
+		case <-n.greeter.voters:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// rallyOnce asks everybody once; true when there is nothing left to do.
+func (n *Node) rallyOnce(ctx context.Context, j *joiner) (settled bool) {
+	state := n.quorum.State()
+	if state.LeaderID == n.cfg.NodeID {
+		return true
+	}
+	self, position := j.self(), positionOf(n.quorum)
+	answers := j.askAll(ctx, n.knownAddresses(state, j), join.Question{From: self, Position: position})
+	leader, known := join.FindLeader(self, state.LeaderID, answers)
+	if !known {
+		if join.Stands(self, position, votersOf(state), answers) {
+			n.cfg.Logger.Info("stands for election: a majority is there and nobody leads", "node.id", n.cfg.NodeID)
+			n.quorum.Stand()
+		}
+		return false
+	}
+	if !leader.Knows(self) {
+		j.tell(j.admit(ctx, leader.Address).Wait)
+		return false
+	}
+	return state.LeaderID >= 0
+}
+
+// knownAddresses are those of the members and of the configuration.
+func (n *Node) knownAddresses(state raft.State, j *joiner) []string {
+	list, seen := j.addresses(), map[string]bool{n.cfg.Address: true, "": true}
+	for _, m := range membersOf(state) {
+		list = append(list, m.Address)
+	}
+	unique := list[:0]
+	for _, address := range list {
+		if !seen[address] {
+			seen[address] = true
+			unique = append(unique, address)
+		}
+	}
+	return unique
+}
+
+func votersOf(state raft.State) (voters []join.Member) {
+	for _, m := range membersOf(state) {
+		if m.Voter {
+			voters = append(voters, m)
+		}
+	}
+	return voters
+}
