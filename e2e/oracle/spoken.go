@@ -44,11 +44,16 @@ func Spoken() []API {
 		{36, 0, 2}, // SaslAuthenticate
 		{37, 0, 3}, // CreatePartitions
 		{42, 0, 3}, // DeleteGroups
+		{43, 0, 2}, // ElectLeaders
 		{44, 0, 1}, // IncrementalAlterConfigs
+		{45, 0, 1}, // AlterPartitionReassignments
+		{46, 0, 0}, // ListPartitionReassignments
 		{47, 0, 0}, // OffsetDelete
 		{55, 0, 2}, // DescribeQuorum
+		{57, 0, 2}, // UpdateFeatures
 		{60, 0, 2}, // DescribeCluster
 		{61, 0, 0}, // DescribeProducers
+		{64, 0, 0}, // UnregisterBroker
 		{74, 0, 1}, // ListConfigResources
 		{75, 0, 0}, // DescribeTopicPartitions
 	}
