@@ -31,7 +31,8 @@ type company struct {
 
 	listener   net.Listener
 	mux        *peer.Mux
-	pool       *peer.Pool
+	pool       *peer.Pool // for registration and heartbeats, and what replicas ask
+	asking     *peer.Pool // for what clients wait for: it may take long, and heartbeats must not wait behind it
 	internal   *server.Server
 	lifecycle  *lifecycle
 	departures *departures
@@ -54,7 +55,7 @@ func newCompany(b *Broker) (*company, error) {
 		return nil, err
 	}
 	c.mux = peer.NewMux(c.listener, c.peers)
-	c.pool = peer.NewPool(c.peers, c.resolve)
+	c.pool, c.asking = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
 	return c, nil
 }
 
@@ -92,7 +93,7 @@ func internalAddress(b *image.Broker) (string, bool) {
 	return "", false
 }
 
-// Do implements api.Peers.
+// Do sends what this broker asks for itself.
 func (c *company) Do(ctx context.Context, nodeID int32, request kmsg.Request) (kmsg.Response, error) {
 	return c.pool.Do(ctx, nodeID, request)
 }
@@ -242,7 +243,7 @@ func (c *company) closeInternal(ctx context.Context) error {
 }
 
 // close ends what is left, once nobody uses it.
-func (c *company) close() error { return errors.Join(c.pool.Close(), c.mux.Close()) }
+func (c *company) close() error { return errors.Join(c.asking.Close(), c.pool.Close(), c.mux.Close()) }
 
 // epoch is the epoch of this broker's registration, -1 before there is one.
 func (c *company) epoch() int64 {

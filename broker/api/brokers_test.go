@@ -59,42 +59,41 @@ func TestBrokersRegisterAtTheController(t *testing.T) {
 	}
 }
 
-func TestHeartbeatsAreAnsweredAndTheirEndIsTold(t *testing.T) {
+func TestHeartbeatsAreAnswered(t *testing.T) {
 	s := testServices(t, nil)
-	type gone struct {
-		id          int32
-		incarnation [16]byte
-	}
-	ended := make(chan gone, 4)
-	s.HeartbeatsEnded = func(id int32, incarnation [16]byte) { ended <- gone{id, incarnation} }
-	address := testListener(t, s, internalListener)
-	c := dial(t, address)
-	registered, err := c.ask(registrationOf(s, 2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	epoch := registered.(*kmsg.BrokerRegistrationResponse).BrokerEpoch
-	for version := int16(0); version <= 2; version++ {
-		beat := kmsg.NewPtrBrokerHeartbeatRequest()
-		beat.Version, beat.BrokerID, beat.BrokerEpoch, beat.CurrentMetadataOffset = version, 2, epoch, epoch
-		answer, err := c.ask(beat)
+	New(s)
+	epoch := throughRow(s, ofBroker(t, 2), registrationOf(s, 2)).(*kmsg.BrokerRegistrationResponse).BrokerEpoch
+	beat := func(version int16, from int32, brokerEpoch int64) *kmsg.BrokerHeartbeatResponse {
+		r := kmsg.NewPtrBrokerHeartbeatRequest()
+		r.BrokerID, r.BrokerEpoch, r.CurrentMetadataOffset = 2, brokerEpoch, epoch
+		answer, err := roundTrip(s, ofBroker(t, from), s.row(r.Key()), r, version)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := answer.(*kmsg.BrokerHeartbeatResponse); got.ErrorCode != 0 || !got.IsCaughtUp || got.IsFenced || got.ShouldShutdown {
+		return answer.(*kmsg.BrokerHeartbeatResponse)
+	}
+	for version := int16(0); version <= 2; version++ {
+		if got := beat(version, 2, epoch); got.ErrorCode != 0 || !got.IsCaughtUp || got.IsFenced || got.ShouldShutdown {
 			t.Errorf("version %d: %+v", version, got)
 		}
+		if got := beat(version, 2, epoch+1); got.ErrorCode != kerr.StaleBrokerEpoch.Code || !got.IsFenced {
+			t.Errorf("version %d, another incarnation: %+v", version, got)
+		}
+		if got := beat(version, 3, epoch); got.ErrorCode != kerr.ClusterAuthorizationFailed.Code {
+			t.Errorf("version %d, in another's name: %+v", version, got)
+		}
 	}
-	stale := kmsg.NewPtrBrokerHeartbeatRequest()
-	stale.BrokerID, stale.BrokerEpoch = 2, epoch+1
-	other := dial(t, address)
-	if answer, err := other.ask(stale); err != nil || answer.(*kmsg.BrokerHeartbeatResponse).ErrorCode != kerr.StaleBrokerEpoch.Code {
-		t.Errorf("another incarnation: %+v, %v", answer, err)
+}
+
+// Who came by the listener between brokers without a name is nobody there.
+func TestTheNamelessAreClientsEverywhere(t *testing.T) {
+	s := testServices(t, nil)
+	address := testListenerAs(t, s, internalListener, security.Anonymous("127.0.0.1"))
+	if answer, err := dial(t, address).ask(registrationOf(s, 2)); err == nil {
+		t.Errorf("answered: %+v", answer)
 	}
-	other.Close() // it was nobody's
-	c.Close()
-	if got := <-ended; got != (gone{2, [16]byte{2, 1}}) {
-		t.Errorf("told of %+v", got)
+	if s.Metadata.Image().Broker(2) != nil {
+		t.Error("a broker without a name registered")
 	}
 }
 

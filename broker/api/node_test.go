@@ -16,6 +16,7 @@ import (
 	"github.com/millrace-io/millrace/metadata"
 	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/image"
+	"github.com/millrace-io/millrace/security"
 )
 
 // testServices is a whole broker in memory, with id 1, below the API. Its groups have no topic to live in.
@@ -69,14 +70,27 @@ func testServer(t testing.TB, s *Services) (address string) {
 
 const internalListener = "INTERNAL"
 
-// testListener is that broker behind a listener of that name.
+// testListener is that broker behind a listener of that name; by the one between brokers comes broker 2.
 func testListener(t testing.TB, s *Services, name string) (address string) {
 	t.Helper()
+	who := security.Anonymous("127.0.0.1")
+	if name == internalListener {
+		who.Principal = BrokerPrincipal(2)
+	}
+	return testListenerAs(t, s, name, who)
+}
+
+func testListenerAs(t testing.TB, s *Services, name string, who security.Identity) (address string) {
+	t.Helper()
+	sessions := New(s)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	kafka, err := server.New(server.Config{Name: name, Listener: listener, NewSession: New(s).NewSession, Logger: s.Logger})
+	kafka, err := server.New(server.Config{Name: name, Listener: listener, Logger: s.Logger, NewSession: func(p *server.Peer) server.Session {
+		p.Identity = who
+		return sessions.NewSession(p)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,9 +38,6 @@ type Services struct {
 	InternalListener string
 	// Peers asks other brokers of the cluster; nil: this node is alone, and nothing is forwarded.
 	Peers Peers
-	// HeartbeatsEnded is called when the connection has ended by which a broker sent its heartbeats, which may mean that its
-	// process is gone. It must not block. Optional.
-	HeartbeatsEnded func(brokerID int32, incarnation [16]byte)
 
 	// LogLevel is the level of the root logger, which is shown and changed as a BROKER_LOGGER resource; nil: there is none.
 	LogLevel *slog.LevelVar
@@ -67,6 +64,4 @@ type Call struct {
 	// ForController says that the request is to be answered as the controller: it came in an Envelope, or this node, which
 	// leads the quorum, has done the part of a broker already.
 	ForController bool
-
-	heartbeatsOf *heartbeatSource // set by the first heartbeat of a connection
 }

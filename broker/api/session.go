@@ -128,9 +128,6 @@ func (s *session) Close() {
 	}
 	s.services.MemoryBudget.Release(s.produce.budgeted)
 	s.produce.budgeted = 0
-	if of := s.call.heartbeatsOf; of != nil && s.services.HeartbeatsEnded != nil {
-		s.services.HeartbeatsEnded(of.brokerID, of.incarnation)
-	}
 }
 
 func (s *session) row(key int16) *Row {
