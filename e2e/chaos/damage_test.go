@@ -48,3 +48,38 @@ func garble(name string) error {
 	}
 	return os.WriteFile(name, p, 0o644)
 }
+
+// flipInTheMiddle changes one byte in the middle of a file.
+func flipInTheMiddle(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	return flipByte(name, info.Size()/2)
+}
+
+// cutInTheMiddle takes the second half of a file away.
+func cutInTheMiddle(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(name, info.Size()/2)
+}
+
+// zeroSector makes zeros of a sector in the first half of a file.
+func zeroSector(name string) error {
+	const sectorBytes = 512
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	at := info.Size() / 3 / sectorBytes * sectorBytes
+	_, err = f.WriteAt(make([]byte, min(sectorBytes, info.Size()-at)), at)
+	return err
+}

@@ -1,0 +1,162 @@
+//go:build e2e
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace-io/millrace/e2e/harness"
+)
+
+// scene is a cluster with a replicated topic under load.
+type scene struct {
+	t *testing.T
+	*harness.Cluster
+	network *harness.Network
+	disks   []*disk // by id - 1
+	flow    *flow
+}
+
+// sceneConfig says what a scene is made of.
+type sceneConfig struct {
+	nodes    int // default 3
+	hosts    bool
+	diskMiB  int // each node on a file system of its own of this size; 0: no
+	flow     flowConfig
+	settings map[string]string
+	topic    map[string]*string
+	allowed  []*regexp.Regexp
+}
+
+// replicationFactor of the topic under load.
+const replicationFactor = 3
+
+// newScene starts a cluster, makes the topic and begins the load; it returns once every partition takes records.
+func newScene(t *testing.T, cfg sceneConfig) *scene {
+	t.Helper()
+	if cfg.nodes == 0 {
+		cfg.nodes = 3
+	}
+	s := &scene{t: t}
+	config := harness.ClusterConfig{Nodes: cfg.nodes, Settings: cfg.settings, Allowed: cfg.allowed}
+	if cfg.hosts {
+		s.network = harness.NewNetwork(t, cfg.nodes)
+		config.Network = s.network
+	}
+	if cfg.diskMiB > 0 {
+		for range cfg.nodes {
+			s.disks = append(s.disks, newDisk(t, cfg.diskMiB))
+		}
+		config.DataDir = func(id int) string { return s.disks[id-1].dir("data") }
+	}
+	began := time.Now()
+	s.Cluster = harness.StartCluster(t, config)
+	if cfg.flow.partitions == 0 {
+		cfg.flow.partitions = 6
+	}
+	if cfg.topic == nil {
+		cfg.topic = map[string]*string{}
+	}
+	if cfg.topic["min.insync.replicas"] == nil {
+		cfg.topic["min.insync.replicas"] = kadm.StringPtr("2")
+	}
+	s.createTopic("chaos", int32(cfg.flow.partitions), cfg.topic)
+	s.flow = startFlow(t, s.Addresses(), cfg.flow)
+	s.flow.mustProgress("at the start", 30*time.Second, nil)
+	t.Logf("every partition takes records %v after the start", time.Since(began).Round(time.Millisecond))
+	return s
+}
+
+func (s *scene) admin() (*kadm.Client, func()) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Addresses()...), kgo.MetadataMinAge(20*time.Millisecond), kgo.DialTimeout(time.Second),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }), kgo.RequestTimeoutOverhead(2*time.Second))
+	if err != nil {
+		s.t.Fatalf("make a client: %v", err)
+	}
+	return kadm.NewClient(cl), cl.Close
+}
+
+func (s *scene) createTopic(name string, partitionCount int32, configs map[string]*string) {
+	s.t.Helper()
+	admin, done := s.admin()
+	defer done()
+	harness.Await(s.t, "create topic "+name, 30*time.Second, func(ctx context.Context) error {
+		created, err := admin.CreateTopic(ctx, partitionCount, replicationFactor, configs, name)
+		if err == nil {
+			err = created.Err
+		}
+		return err
+	})
+}
+
+// partitions describes the topic under load.
+func (s *scene) partitions(ctx context.Context) (kadm.PartitionDetails, error) {
+	admin, done := s.admin()
+	defer done()
+	topics, err := admin.ListTopics(ctx, "chaos")
+	if err == nil {
+		err = topics.Error()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return topics["chaos"].Partitions, nil
+}
+
+// leader returns who leads a partition.
+func (s *scene) leader(partition int32) *harness.Node {
+	s.t.Helper()
+	var id int32
+	harness.Await(s.t, fmt.Sprintf("a leader of partition %d", partition), 30*time.Second, func(ctx context.Context) error {
+		partitions, err := s.partitions(ctx)
+		if err != nil {
+			return err
+		}
+		if id = partitions[partition].Leader; id < 1 {
+			return fmt.Errorf("it has none: %+v", partitions[partition])
+		}
+		return nil
+	})
+	return s.Node(int(id))
+}
+
+// awaitInSync waits until every replica of the topic is in sync.
+func (s *scene) awaitInSync(within time.Duration) {
+	s.t.Helper()
+	harness.Await(s.t, "all replicas in sync", within, func(ctx context.Context) error {
+		partitions, err := s.partitions(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range partitions {
+			if p.Leader < 1 || len(p.ISR) != len(p.Replicas) {
+				return fmt.Errorf("partition %d has leader %d and ISR %v of %v", p.Partition, p.Leader, p.ISR, p.Replicas)
+			}
+		}
+		return nil
+	})
+}
+
+// end mends nothing any more: it wants progress, every replica in sync, a clean history, and equal replicas.
+func (s *scene) end() {
+	s.t.Helper()
+	s.flow.mustProgress("after the last fault", 30*time.Second, nil)
+	s.awaitInSync(30 * time.Second)
+	ends := s.flow.finish()
+	s.StopAll()
+	mustBeEqual(s.t, s.Nodes(), "chaos", ends, replicationFactor)
+}
+
+// Nothing goes wrong: what the other tests say of faults is not said of the quiet cluster.
+func TestClusterInPeace(t *testing.T) {
+	s := newScene(t, sceneConfig{flow: flowConfig{careless: 1}})
+	time.Sleep(5 * time.Second)
+	s.end()
+}
