@@ -1,12 +1,14 @@
 package metadata
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/raft"
 )
 
@@ -23,8 +25,12 @@ type Config struct {
 	InitialVoters []Voter  // all of a new cluster's first voters, the same on every node
 	Join          []string // addresses of members of a cluster that is there
 
-	Limits     raft.Limits // of the metadata log; zeros: the defaults
-	InMemory   bool        // keep everything in memory, nothing outlives Close (Directory is not used)
+	Limits   raft.Limits // of the metadata log; zeros: the defaults
+	InMemory bool        // keep everything in memory, nothing outlives Close (Directory is not used)
+
+	// Loads asks every broker how much its replicas hold and are written to, for balancing; what it returns beside an error
+	// counts. nil: replicas are balanced by their number.
+	Loads      func(context.Context) ([]controller.BrokerLoad, error)
 	Clock      func() time.Time
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer

@@ -35,7 +35,8 @@ type Node struct {
 
 	started bool // owned by the caller of Start and Close
 	gone    chan goneBroker
-	wake    chan struct{}   // a token when brokers, settings or topics changed
+	tend    *wakeup         // of tendBrokers
+	move    *wakeup         // of moveReplicas
 	stop    chan struct{}   // closed by Close
 	life    context.Context // ends with stop
 	end     context.CancelFunc
@@ -65,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	settings := config.NewResolver(cfg.NodeID, cfg.Static)
 	n := &Node{
 		cfg: cfg, settings: settings, controller: controller.New(settings), machine: m,
-		gone: make(chan goneBroker, maxGoneBrokers), wake: make(chan struct{}, 1), publisher: newPublisher(m),
+		gone: make(chan goneBroker, maxGoneBrokers), tend: newWakeup(), move: newWakeup(), publisher: newPublisher(m),
 		sessions: newSessions(), quorum: quorum, stop: make(chan struct{}), joined: make(chan struct{}),
 	}
 	n.life, n.end = context.WithCancel(context.Background())
@@ -137,8 +138,10 @@ func (n *Node) Start() error {
 		n.running.Go(func() { n.rally(n.life) })
 	}
 	if !n.alone() {
-		n.Subscribe("controller", func(*image.Delta) { n.wakeTending() })
+		n.Subscribe("sessions", n.tend.tell)
+		n.Subscribe("moves", n.move.tell)
 		n.running.Go(n.tendBrokers)
+		n.running.Go(n.moveReplicas)
 	}
 	n.running.Go(func() { n.publisher.run(n.stop) })
 	n.running.Go(func() {

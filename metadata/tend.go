@@ -1,7 +1,6 @@
 package metadata
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -11,45 +10,99 @@ import (
 	"github.com/millrace-io/millrace/metadata/image"
 )
 
-// tendBrokers runs until the node closes and, while this node is the controller, does what nobody asks for: it fences who
-// is gone, gives leaderships back, and moves replicas.
-func (n *Node) tendBrokers() {
+// tendBrokers runs until the node closes and, while this node is the controller, does what time asks for: it fences who is
+// not heard from, gives leaderships back, and elects where any replica may lead.
+func (n *Node) tendBrokers() { n.whileLeading(n.tendInTerm) }
+
+// whileLeading runs a function in each term in which this node leads, until the node closes. The function returns when its
+// term is over.
+func (n *Node) whileLeading(run func(term uint64)) {
 	for {
 		_, changed := n.quorum.Leader()
-		if n.quorum.Leads() {
-			n.sessions.begin()
-			n.tendInTerm(n.quorum.State().Term)
-			continue
+		if term, leads := n.leadsIn(); leads {
+			run(term)
 		}
 		select {
 		case <-changed:
-		case <-n.gone: // not ours to fence
 		case <-n.stop:
 			return
 		}
 	}
 }
 
-// tendInTerm tends brokers until the term in which this node leads is over or the node closes. One timer wakes it for
-// whatever is due next.
+func (n *Node) leadsIn() (term uint64, leads bool) { return n.quorum.State().Term, n.quorum.Leads() }
+
+// tendInTerm tends brokers in one term. One timer wakes it for whatever is due next.
 func (n *Node) tendInTerm(term uint64) {
+	n.sessions.begin()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	leaders := time.Now().Add(n.seconds("leader.imbalance.check.interval.seconds"))
+	unclean := time.Now().Add(n.millis("unclean.leader.election.interval.ms"))
 	for {
 		_, changed := n.quorum.Leader()
-		if !n.quorum.Leads() || n.quorum.State().Term != term {
+		if now, leads := n.leadsIn(); !leads || now != term {
 			return
 		}
-		timer.Reset(n.fenceExpired())
+		if !time.Now().Before(leaders) {
+			n.balanceLeaders()
+			leaders = time.Now().Add(n.seconds("leader.imbalance.check.interval.seconds"))
+		}
+		if !time.Now().Before(unclean) {
+			n.inRounds("elect leaders that may lack records", n.controller.ElectUncleanLeaders)
+			unclean = time.Now().Add(n.millis("unclean.leader.election.interval.ms"))
+		}
+		timer.Reset(min(n.fenceExpired(), time.Until(leaders), time.Until(unclean)))
 		select {
 		case <-timer.C:
-		case <-n.wake:
+		case <-n.tend.token:
+			n.tend.take()
 		case g := <-n.gone:
 			n.fence(g.id, func(b *image.Broker) bool { return b.Incarnation == g.incarnation }, "its process is gone")
 		case <-changed:
 		case <-n.stop:
 			return
 		}
+	}
+}
+
+func (n *Node) millis(key string) time.Duration {
+	return time.Duration(n.settings.Broker(n.Image()).Int64(key)) * time.Millisecond
+}
+
+func (n *Node) seconds(key string) time.Duration {
+	return time.Duration(min(n.settings.Broker(n.Image()).Int64(key), 1<<31)) * time.Second
+}
+
+func (n *Node) balanceLeaders() {
+	if n.settings.Broker(n.Image()).Bool("auto.leader.rebalance.enable") {
+		n.inRounds("give leaderships back", n.controller.BalanceLeaders)
+	}
+}
+
+// inRounds carries out a plan of elections, a bounded number of them at once, until there is no more of it.
+func (n *Node) inRounds(what string, plan func(*image.Image) (group command.Group, more bool)) {
+	for more := true; more; {
+		planned := 0
+		_, err := n.change(n.life, func(img *image.Image) (group command.Group) {
+			group, more = plan(img)
+			planned = len(group)
+			return group
+		})
+		if err != nil {
+			n.logFailure(what, err)
+			return
+		}
+		if planned > 0 {
+			n.cfg.Logger.Info(what, "topics", planned)
+		}
+	}
+}
+
+// logFailure tells of a change that could not be made; that another node leads now is no failure.
+func (n *Node) logFailure(what string, err error) {
+	if !errors.Is(err, kerr.NotController) {
+		n.cfg.Logger.Error(what, "error", err)
 	}
 }
 
@@ -76,7 +129,7 @@ func (n *Node) fenceExpired() time.Duration {
 // fence fences a broker if it still is the one that is meant, and reports whether that is settled.
 func (n *Node) fence(id int32, meant func(*image.Broker) bool, reason string) bool {
 	fenced := false
-	_, err := n.change(context.Background(), func(img *image.Image) command.Group {
+	_, err := n.change(n.life, func(img *image.Image) command.Group {
 		b := img.Broker(id)
 		if b == nil || b.Fenced || !meant(b) {
 			return nil
@@ -85,17 +138,10 @@ func (n *Node) fence(id int32, meant func(*image.Broker) bool, reason string) bo
 		return n.controller.FenceBroker(img, id)
 	})
 	switch {
-	case err != nil && !errors.Is(err, kerr.NotController):
-		n.cfg.Logger.Error("fence broker", "broker.id", id, "error", err)
-	case err == nil && fenced:
+	case err != nil:
+		n.logFailure("fence broker", err)
+	case fenced:
 		n.cfg.Logger.Warn("fenced broker", "broker.id", id, "reason", reason)
 	}
 	return err == nil
-}
-
-func (n *Node) wakeTending() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
 }

@@ -162,7 +162,11 @@ func (c *Controller) UnregisterBroker(img *image.Image, id int32) (command.Group
 	}
 	d := c.newDraft(img)
 	d.forget(id)
-	return append(d.group(), command.RemoveBroker{ID: id}), nil
+	group := append(d.group(), command.RemoveBroker{ID: id})
+	if _, set := img.ConfigOverrides(brokerResource(id))[drainKey]; set { // not meant for who comes next under this id
+		group = append(group, command.SetConfig{Resource: brokerResource(id), Values: map[string]*string{drainKey: nil}})
+	}
+	return group, nil
 }
 
 // OfflineDirectories plans that directories of a broker are lost to it: who has its replica there does not lead

@@ -83,7 +83,9 @@ func (c *partitionChange) updateELR() {
 }
 
 // commits reports whether the ISR is large enough for the high watermark to move.
-func (c *partitionChange) commits() bool { return len(c.target.ISR) >= min(c.minISR, len(c.target.Replicas)) }
+func (c *partitionChange) commits() bool {
+	return len(c.target.ISR) >= min(c.minISR, len(c.target.Replicas))
+}
 
 func (c *partitionChange) elect() {
 	t := &c.target

@@ -283,6 +283,10 @@ func (h *history) step() {
 	case "balance":
 		group, _ := h.c.BalanceLeaders(h.img)
 		h.apply(group)
+	case "drain":
+		h.set(brokerResource(id), drainKey, fmt.Sprint(rapid.Bool().Draw(h.t, "drain")))
+	case "moves":
+		h.moves(rapid.Bool().Draw(h.t, "balance"))
 	case "min":
 		h.set(config.Resource{Type: config.TopicResource, Name: topic.Name}, minISRKey, fmt.Sprint(rapid.IntRange(1, 3).Draw(h.t, "min")))
 	}
@@ -306,6 +310,50 @@ func (h *history) set(r config.Resource, key, value string) {
 	h.apply(group)
 }
 
+// moves takes a step of draining and balancing, and holds it against its promises.
+func (h *history) moves(balance bool) Moves {
+	loads := []BrokerLoad{{BrokerID: 1, Partitions: map[PartitionID]Load{}}}
+	h.each(func(t *image.Topic, i int32, _ *image.Partition, m *modelPartition) {
+		loads[0].Partitions[PartitionID{t.ID, i}] = Load{Bytes: int64(len(m.committed) + int(i))}
+	})
+	before := h.img
+	m := h.c.PlanMoves(h.img, loads, balance)
+	h.apply(m.Commands)
+	h.each(func(t *image.Topic, i int32, p *image.Partition, _ *modelPartition) {
+		if old := before.TopicByID(t.ID).Partition(i); p.Mover == image.ByBalance && old.Mover == image.ByOperator {
+			if h.racks(without(p.Replicas, p.RemovingReplicas...)) < h.racks(old.Replicas) {
+				h.t.Fatalf("%s-%d is balanced onto fewer racks: %s", t.Name, i, partitionText(i, p))
+			}
+		}
+		if p.Mover != image.ByOperator && len(p.AddingReplicas) != len(p.RemovingReplicas) {
+			h.t.Fatalf("%s-%d gets another number of replicas: %s", t.Name, i, partitionText(i, p))
+		}
+	})
+	return m
+}
+
+func (h *history) racks(ids []int32) int {
+	racks := map[string]bool{}
+	for _, id := range ids {
+		racks[h.img.Broker(id).Rack] = true
+	}
+	return len(racks)
+}
+
+// settle lets draining and balancing come to an end.
+func (h *history) settle() {
+	for range 60 {
+		m := h.moves(true)
+		h.each(func(t *image.Topic, i int32, _ *image.Partition, _ *modelPartition) {
+			h.replicate(h.img.TopicByID(t.ID), i, true)
+		})
+		if len(m.Commands) == 0 {
+			return
+		}
+	}
+	h.t.Fatal("draining and balancing do not come to an end")
+}
+
 // heal starts everybody and lets everything be copied.
 func (h *history) heal() {
 	for id := int32(1); id <= modelBrokers; id++ {
@@ -315,7 +363,9 @@ func (h *history) heal() {
 		h.apply(h.c.UnfenceBroker(h.img, id))
 	}
 	for range 6 {
-		h.each(func(t *image.Topic, i int32, _ *image.Partition, _ *modelPartition) { h.replicate(h.img.TopicByID(t.ID), i, true) })
+		h.each(func(t *image.Topic, i int32, _ *image.Partition, _ *modelPartition) {
+			h.replicate(h.img.TopicByID(t.ID), i, true)
+		})
 	}
 }
 
@@ -342,6 +392,14 @@ func TestHistories(t *testing.T) {
 			}
 			if !hasPrefix(m.logs[p.Leader], m.committed) {
 				t.Fatalf("%s-%d lost records", topic.Name, i)
+			}
+		})
+		h.settle()
+		drained := Drained(h.img)
+		h.each(func(topic *image.Topic, i int32, p *image.Partition, m *modelPartition) {
+			holds := slices.ContainsFunc(p.Replicas, func(id int32) bool { return drained[id] })
+			if p.Leader >= 0 && (p.Reassigning() || !hasPrefix(m.logs[p.Leader], m.committed) || holds && len(p.Replicas) <= modelBrokers-len(drained)) {
+				t.Fatalf("%s-%d after the moves, with %v drained: %s", topic.Name, i, drained, partitionText(i, p))
 			}
 		})
 	})

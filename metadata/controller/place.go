@@ -22,7 +22,7 @@ func place(img *image.Image, id image.TopicID, first, count int32, factor int16)
 	case !usable:
 		return nil, "All brokers are currently fenced."
 	case int(factor) > len(brokers):
-		return nil, fmt.Sprintf("The target replication factor of %d cannot be reached because only %d broker(s) are registered.", factor, len(brokers))
+		return nil, fmt.Sprintf("The target replication factor of %d cannot be reached because only %d broker(s) are registered%s.", factor, len(brokers), exceptDrained(img))
 	}
 	start := int(binary.BigEndian.Uint32(id[:])>>1) + int(first)
 	stripes := make([]*image.Partition, len(brokers)) // partitions that begin at the same broker have the same state
@@ -38,19 +38,39 @@ func place(img *image.Image, id image.TopicID, first, count int32, factor int16)
 	return parts, ""
 }
 
-// stripe returns factor brokers from at on, the first that is not fenced leading.
+// stripe returns factor brokers from at on: the first that is not fenced leads, and each of the others is the next that lies
+// on a rack with the fewest of them, one that is not fenced if there is one.
 func stripe(brokers []*image.Broker, at, factor int) []int32 {
 	for brokers[at].Fenced {
 		at = (at + 1) % len(brokers)
 	}
-	replicas := make([]int32, factor)
-	for i := range replicas {
-		replicas[i] = brokers[(at+i)%len(brokers)].ID
+	ring := slices.Concat(brokers[at:], brokers[:at])
+	replicas, onRack := []int32{ring[0].ID}, map[string]int{ring[0].Rack: 1}
+	for len(replicas) < factor {
+		var next *image.Broker
+		for _, b := range ring {
+			if !slices.Contains(replicas, b.ID) && (next == nil || cmp.Or(cmp.Compare(onRack[b.Rack], onRack[next.Rack]), compareFenced(b, next)) < 0) {
+				next = b
+			}
+		}
+		replicas = append(replicas, next.ID)
+		onRack[next.Rack]++
 	}
 	return replicas
 }
 
-// rackOrder lists the brokers so that racks take turns: the first of each rack, then the second of each, and so on.
+func compareFenced(a, b *image.Broker) int {
+	switch {
+	case a.Fenced == b.Fenced:
+		return 0
+	case b.Fenced:
+		return -1
+	}
+	return 1
+}
+
+// rackOrder lists the brokers that new replicas may be given to so that racks take turns: the first of each rack, then the
+// second of each, and so on. Who is about to stop or to be taken away is not among them.
 func rackOrder(img *image.Image) []*image.Broker {
 	type place struct {
 		turn   int
@@ -58,7 +78,11 @@ func rackOrder(img *image.Image) []*image.Broker {
 	}
 	var places []place
 	turns := map[string]int{}
+	drained := Drained(img)
 	for b := range img.Brokers() {
+		if b.InControlledShutdown || drained[b.ID] {
+			continue
+		}
 		places = append(places, place{turns[b.Rack], b})
 		turns[b.Rack]++
 	}
@@ -91,3 +115,17 @@ func newPartition(img *image.Image, replicas []int32) *image.Partition {
 }
 
 func active(img *image.Image, id int32) bool { return img.Broker(id).Active() }
+
+// exceptDrained says that brokers were left out because they are drained, "" if none were: Kafka has no such brokers.
+func exceptDrained(img *image.Image) string {
+	n := 0
+	for id := range Drained(img) {
+		if img.Broker(id) != nil {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and not being drained (%d are)", n)
+}

@@ -71,14 +71,30 @@ func originalReplicas(p *image.Partition) []int32 { return without(p.Replicas, p
 
 // reassign begins a reassignment and reports whether anything changes.
 func (d *draft) reassign(td *topicDraft, i int32, p *image.Partition, replicas []int32, mover image.Mover) bool {
-	removing := without(p.Replicas, replicas...)
+	removing := without(p.Replicas, replicas...) // by id, as Kafka lists them
 	slices.Sort(removing)
 	change := td.change(p, acceptable(d.img, -1, -1))
 	t := &change.target
 	t.Replicas, t.RemovingReplicas, t.Mover = slices.Concat(replicas, removing), removing, mover
+	if mover != image.ByOperator {
+		t.Replicas = interleaved(p.Replicas, replicas)
+	}
 	t.AddingReplicas = without(t.Replicas, originalReplicas(p)...)
 	slices.Sort(t.AddingReplicas)
 	return td.put(i, change)
+}
+
+// interleaved puts each new replica before the one whose place it takes, so that the way back leads to the same preferred
+// leader as before. Kafka's lists, with those that go at the end, do not.
+func interleaved(before, after []int32) []int32 {
+	var list []int32
+	for i, id := range after {
+		list = append(list, id)
+		if before[i] != id {
+			list = append(list, before[i])
+		}
+	}
+	return list
 }
 
 func (d *draft) cancelReassignment(td *topicDraft, i int32, p *image.Partition) error {

@@ -24,6 +24,11 @@ func (w *world) clusterVerb(name string) func([]string) string {
 		"reassign":        w.reassign,
 		"reassignments":   w.reassignments,
 		"features":        w.features,
+		"load":            w.load,
+		"loads":           func([]string) string { return w.loadsText() },
+		"moves":           func(args []string) string { return w.moves(len(args) > 0) },
+		"caught-up":       w.caughtUp,
+		"settle":          func([]string) string { return w.settle() },
 	}[name]
 }
 

@@ -33,6 +33,11 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into the
 //	reassign NAME PARTITION 1+2+3|cancel [keep-factor]
 //	reassignments [NAME PARTITION[+PARTITION...]]
 //	features NAME=LEVEL upgrade|safe|unsafe
+//	load NAME PARTITION BYTES BYTES/S
+//	loads
+//	moves [balance]                                  (one step)
+//	caught-up NAME PARTITION                         (every replica is in sync, as far as brokers are there)
+//	settle                                           (steps of balancing, and everything caught up, until nothing is left)
 //	create|validate NAME[,NAME...] [partitions=N] [factor=N] [assign=0:1+2/1:2+1] [KEY=VALUE...]  (VALUE null: no value)
 //	delete NAME[,NAME...]
 //	grow NAME COUNT [assign=1+2/2+1]
@@ -83,10 +88,11 @@ type world struct {
 	img   *image.Image
 	index uint64
 	ids   byte
+	loads map[PartitionID]Load
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, c: New(config.NewResolver(1, map[string]string{"num.partitions": "2"})), img: image.Empty()}
+	w := &world{t: t, c: New(config.NewResolver(1, map[string]string{"num.partitions": "2"})), img: image.Empty(), loads: map[PartitionID]Load{}}
 	w.c.newTopicID = func() image.TopicID { w.ids++; return image.TopicID{15: w.ids} }
 	w.apply(Bootstrap("cluster", ""))
 	return w
