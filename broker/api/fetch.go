@@ -17,13 +17,16 @@ import (
 //
 // Deviations:
 //   - the list of aborted transactions reaches up to the last stable offset, not only to the end of what is sent;
-//   - a fetch with a replica id is refused on client listeners.
+//   - a fetch with a replica id is refused on client listeners;
+//   - a leader that does not know yet how far its predecessor was lets readers wait, and then answers OFFSET_NOT_AVAILABLE;
+//     so does a follower that is asked for more than it has, where Kafka answers OFFSET_OUT_OF_RANGE.
 
 // fetchState is the Fetch request that a connection is busy with. Its storage is reused.
 type fetchState struct {
 	walked  fetchRequest
 	targets []fetchTarget
 	watches []replica.Watch
+	found   []replica.Found // for a follower
 }
 
 // fetchedElementBytes is what a topic or partition of a Fetch takes in memory until it is answered.
@@ -42,6 +45,8 @@ type fetchTarget struct {
 	highWatermark  int64
 	lastStable     int64
 	logStartOffset int64
+	leaderEpoch    int32 // in which the partition was read
+	preferred      int32 // the replica that the client should rather read from; -1: this one
 	slice          log.Slice
 	aborted        []log.AbortedTransaction
 	divergingEpoch int32 // -1: none
@@ -55,6 +60,7 @@ type fetchLimits struct {
 	maxBytes, minBytes int
 	committed          bool
 	version            int16
+	rack               []byte // of the client
 }
 
 // handleFetch answers a request, waiting for data if that is what the client wants.
@@ -76,8 +82,7 @@ func (s *session) handleFetch(req *server.Request, w *server.Writer) error {
 	defer f.release()
 	answer := fetchAnswer{correlationID: req.CorrelationID, version: req.Version}
 	if r.ReplicaID >= 0 {
-		answer.code = kerr.ClusterAuthorizationFailed.Code
-		return s.encodeFetch(w, &answer)
+		return s.fetchForFollower(w, &answer)
 	}
 	context := s.api.fetches.begin(s, r, req.Version)
 	answer.code, answer.sessionID = context.code, context.id
@@ -86,7 +91,7 @@ func (s *session) handleFetch(req *server.Request, w *server.Writer) error {
 	}
 	limits := fetchLimits{
 		maxBytes: min(int(r.MaxBytes), s.services.MaxFetchBytes), minBytes: int(r.MinBytes),
-		committed: r.Isolation == readCommitted, version: req.Version,
+		committed: r.Isolation == readCommitted, version: req.Version, rack: r.Rack,
 	}
 	limits.minBytes = min(limits.minBytes, limits.maxBytes)
 	if err := s.gather(w, limits, time.Duration(r.MaxWaitMillis)*time.Millisecond); err != nil {
@@ -154,7 +159,13 @@ func (s *session) unwatch() {
 func (f *fetchState) changed(committed bool) bool {
 	for i := range f.targets {
 		t := &f.targets[i]
-		if t.partition.HighWatermark() != t.highWatermark || t.partition.Err() != nil ||
+		if t.code == kerr.OffsetNotAvailable.Code {
+			if t.partition.HighWatermarkKnown() || t.partition.ReadErr() != nil {
+				return true
+			}
+			continue
+		}
+		if t.partition.HighWatermark() != t.highWatermark || t.partition.ReadErr() != nil || t.partition.LeaderEpoch() != t.leaderEpoch ||
 			committed && t.partition.LastStableOffset() != t.lastStable {
 			return true
 		}
@@ -187,15 +198,15 @@ func (s *session) read(limits fetchLimits) (bytes int, urgent bool) {
 	f := &s.fetch
 	for i := range f.targets {
 		t := &f.targets[i]
-		t.highWatermark, t.lastStable, t.logStartOffset, t.divergingEpoch, t.code = -1, -1, -1, -1, 0
+		t.highWatermark, t.lastStable, t.logStartOffset, t.divergingEpoch, t.preferred, t.code = -1, -1, -1, -1, -1, 0
 		if err := s.readTarget(t, limits, limits.maxBytes-bytes, bytes == 0); err != nil {
 			code, _ := protocolError(err)
 			t.code = fetchCode(code, limits.version)
 			t.highWatermark, t.lastStable, t.logStartOffset = -1, -1, -1
 			s.api.metrics.failed("Fetch", t.code)
-			urgent = true
+			urgent = urgent || t.code != kerr.OffsetNotAvailable.Code // that may come to an end while the client waits
 		}
-		urgent = urgent || t.divergingEpoch >= 0
+		urgent = urgent || t.divergingEpoch >= 0 || t.preferred >= 0
 		bytes += t.slice.SizeBytes
 	}
 	return bytes, urgent
@@ -203,7 +214,7 @@ func (s *session) read(limits fetchLimits) (bytes int, urgent bool) {
 
 // fetchCode is the code that the client's version knows: old ones take an unknown code for a fatal error.
 func fetchCode(code, version int16) int16 {
-	if code == kerr.KafkaStorageError.Code && version <= 5 {
+	if code == kerr.KafkaStorageError.Code && version <= 5 || code == kerr.OffsetNotAvailable.Code && version <= 10 {
 		return kerr.NotLeaderForPartition.Code
 	}
 	return code
@@ -215,14 +226,18 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 	if err := s.resolveTarget(t, limits.version); err != nil {
 		return err
 	}
-	p, kafkaErr := s.services.Replicas.Find(t.topic, t.Index)
+	p, kafkaErr := s.findForReader(t, limits.version)
 	if kafkaErr != nil {
 		return kafkaErr
 	}
+	t.leaderEpoch = p.LeaderEpoch()
 	if err := checkEpoch(p, t.CurrentLeaderEpoch); err != nil {
 		return err
 	}
 	t.partition = p
+	if !p.HighWatermarkKnown() {
+		return kerr.OffsetNotAvailable
+	}
 	t.highWatermark, t.lastStable, t.logStartOffset = p.HighWatermark(), p.LastStableOffset(), p.LogStartOffset()
 	if limits.version < 10 && t.topic.Settings().Zstd() {
 		return kerr.UnsupportedCompressionType
@@ -231,8 +246,14 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 	if diverging, err := diverges(t, p); diverging || err != nil {
 		return err
 	}
+	if t.FetchOffset > p.LogEndOffset() && !p.Leads() {
+		return kerr.OffsetNotAvailable
+	}
 	if t.FetchOffset < t.logStartOffset || t.FetchOffset > p.LogEndOffset() {
 		return kerr.OffsetOutOfRange
+	}
+	if t.preferred = p.PreferredReplica(limits.rack, t.FetchOffset); t.preferred >= 0 {
+		return nil
 	}
 	upTo := t.highWatermark
 	if limits.committed {
@@ -251,6 +272,14 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 		t.aborted = l.AbortedTransactions(t.FetchOffset, upTo)
 	}
 	return nil
+}
+
+// findForReader finds the partition. From version 11 on clients may read from followers, too (KIP-392).
+func (s *session) findForReader(t *fetchTarget, version int16) (*replica.Partition, *kerr.Error) {
+	if version >= 11 {
+		return s.services.Replicas.FindReadable(t.topic, t.Index)
+	}
+	return s.services.Replicas.Find(t.topic, t.Index)
 }
 
 // resolveTarget finds the topic. A cached partition keeps it until the topic is gone.

@@ -140,12 +140,14 @@ func (s *session) encodeFetchPartition(w *server.Writer, e *encoder, version int
 		e.array(-1)
 	}
 	if version >= 11 {
-		e.int32(-1) // preferred read replica: none
+		e.int32(t.preferred)
 	}
 	if err := encodeRecords(w, e, t); err != nil {
 		return err
 	}
-	s.api.metrics.recordBytesOut.Add(float64(t.slice.SizeBytes))
+	if s.fetch.walked.ReplicaID < 0 {
+		s.api.metrics.recordBytesOut.Add(float64(t.slice.SizeBytes))
+	}
 	s.encodeFetchTags(e, version, t)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 // fetchRequest is a Fetch request read in place: what it names aliases the frame.
 type fetchRequest struct {
 	ReplicaID     int32
+	ReplicaEpoch  int64 // of the replica's broker
 	MaxWaitMillis int32
 	MinBytes      int32
 	MaxBytes      int32
@@ -48,7 +49,7 @@ const readCommitted = 1
 // walk reads a request, keeping the storage of r. It reports whether the frame is well formed.
 func (r *fetchRequest) walk(body []byte, version int16) bool {
 	c := cursor{p: body, flexible: version >= 12}
-	*r = fetchRequest{ReplicaID: -1, MaxBytes: 1<<31 - 1, SessionEpoch: -1, Topics: r.Topics[:0], Partitions: r.Partitions[:0],
+	*r = fetchRequest{ReplicaID: -1, ReplicaEpoch: -1, MaxBytes: 1<<31 - 1, SessionEpoch: -1, Topics: r.Topics[:0], Partitions: r.Partitions[:0],
 		Forgotten: r.Forgotten[:0], ForgottenIDs: r.ForgottenIDs[:0]}
 	if version <= 14 {
 		r.ReplicaID = c.int32()
@@ -75,6 +76,9 @@ func (r *fetchRequest) walk(body []byte, version int16) bool {
 	c.tagged(func(tag uint32, value []byte) {
 		if tag == 1 && version >= 15 && len(value) >= 4 { // replica state
 			r.ReplicaID = int32(binary.BigEndian.Uint32(value))
+			if len(value) >= 12 {
+				r.ReplicaEpoch = int64(binary.BigEndian.Uint64(value[4:]))
+			}
 		}
 	})
 	return !c.bad

@@ -111,8 +111,12 @@ func (s *Services) listOffset(c *Call, topic string, asked kmsg.ListOffsetsReque
 		return notFound(), err
 	}
 	last := lastFetchable(p, r)
+	unknown := r.ReplicaID < 0 && r.ReplicaID != -2 && !p.HighWatermarkKnown()
 	switch asked.Timestamp {
 	case timestampLatest:
+		if unknown {
+			return notFound(), notAvailable(r.Version)
+		}
 		return log.TimestampOffset{Offset: last, TimestampMillis: -1, LeaderEpoch: p.LeaderEpoch()}, nil
 	case timestampEarliest, timestampEarliestLocal:
 		start := p.LogStartOffset()
@@ -129,10 +133,21 @@ func (s *Services) listOffset(c *Call, topic string, asked kmsg.ListOffsetsReque
 		search = func() (log.TimestampOffset, bool, error) { return l.OffsetForTimestamp(asked.Timestamp) }
 	}
 	found, ok, err := search()
+	if err == nil && unknown && (!ok || found.Offset >= last) {
+		err = notAvailable(r.Version)
+	}
 	if err != nil || !ok || found.Offset >= last {
 		return notFound(), err
 	}
 	return found, nil
+}
+
+// notAvailable refuses what a leader does not know yet: how far its predecessor had come.
+func notAvailable(version int16) error {
+	if version < 5 {
+		return kerr.LeaderNotAvailable
+	}
+	return kerr.OffsetNotAvailable
 }
 
 // lastFetchable is the offset up to which the caller may read.

@@ -76,7 +76,8 @@ type session struct {
 	timer    *time.Timer // nil until first used
 	produce  produceStage
 	fetch    fetchState
-	hinted   []int32 // leaders that the answer being written names; empty between answers
+	follower *replica.FollowerSession // of the broker that follows this one on this connection; nil: none does
+	hinted   []int32                  // leaders that the answer being written names; empty between answers
 	check    record.Validator
 }
 
@@ -123,6 +124,9 @@ func (s *session) Settle(w *server.Writer) error {
 
 // Close ends the session.
 func (s *session) Close() {
+	if s.follower != nil {
+		s.follower.Close()
+	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}
@@ -209,6 +213,11 @@ func (s *session) encode(w *server.Writer, correlationID int32, flexible bool, a
 // wait blocks until the waiter is signalled, so long has passed, or the connection ends; it reports whether it was
 // signalled.
 func (s *session) wait(ctx context.Context, timeout time.Duration) bool {
+	return s.waitFor(ctx, s.waiter.C, timeout)
+}
+
+// waitFor is wait for another signal.
+func (s *session) waitFor(ctx context.Context, c <-chan struct{}, timeout time.Duration) bool {
 	if s.timer == nil {
 		s.timer = time.NewTimer(timeout)
 	} else {
@@ -216,7 +225,7 @@ func (s *session) wait(ctx context.Context, timeout time.Duration) bool {
 	}
 	defer s.timer.Stop()
 	select {
-	case <-s.waiter.C:
+	case <-c:
 		return true
 	case <-s.timer.C:
 	case <-ctx.Done():

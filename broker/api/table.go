@@ -42,7 +42,7 @@ func Table() []Row {
 		row(0, 5, access(security.OperationNone, security.ResourceNone), apiVersions),
 		row(2, 7, access(security.OperationCreate, security.ResourceTopic), createTopics).amplifies(250).forwarded(),
 		row(1, 6, access(security.OperationDelete, security.ResourceTopic), deleteTopics).amplifies(100).forwarded(),
-		row(0, 2, access(security.OperationDelete, security.ResourceTopic), deleteRecords),
+		row(0, 2, access(security.OperationDelete, security.ResourceTopic), deleteRecords).waiting(),
 		row(0, 5, access(security.OperationIdempotentWrite, security.ResourceCluster), initProducerID),
 		row(2, 4, access(security.OperationDescribe, security.ResourceTopic), offsetForLeaderEpoch),
 		row(1, 4, access(security.OperationDescribeConfigs, security.ResourceNone), describeConfigs).amplifies(100),

@@ -41,9 +41,19 @@ func (p *Partition) hold(l *log.Log) {
 // mu, and calls spread when it did.
 func (p *Partition) publish() (moved bool) {
 	p.enoughInSync.Store(p.leader.EnoughInSync())
-	known := p.leader.Known()
 	moved = p.raise(p.leader.HighWatermark())
-	return p.known.Swap(known) != known || moved
+	return p.setKnown(p.leader.Known()) || moved
+}
+
+// setKnown says whether readers may be told the high watermark; who waits for that looks anew. The caller holds mu.
+func (p *Partition) setKnown(known bool) (changed bool) {
+	if p.known.Swap(known) == known {
+		return false
+	}
+	for w := p.watches.head; known && w != nil; w = w.next {
+		w.waiter.wake()
+	}
+	return true
 }
 
 // raise moves the high watermark up; it never goes back here.

@@ -88,7 +88,7 @@ func (p *Partition) tell(epoch int32, highWatermark, logStart int64) (startMoved
 	newHighWatermark, newLogStart := p.follower.Told(highWatermark, logStart, p.LogEndOffset())
 	moved := p.raise(newHighWatermark)
 	if highWatermark >= 0 {
-		moved = !p.known.Swap(true) || moved
+		moved = p.setKnown(true) || moved
 	}
 	p.mu.Unlock()
 	if moved {

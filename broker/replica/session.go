@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -232,6 +233,7 @@ type Found struct {
 	Err            error
 	HighWatermark  int64 // -1: this leader does not know it yet
 	LogStartOffset int64
+	LogEndOffset   int64        // where this log ends, when what was asked for lies outside of it; else -1
 	Slice          log.Slice    // to be released by whoever takes it
 	Diverging      isr.EpochEnd // Epoch -1: the logs do not diverge
 }
@@ -294,11 +296,15 @@ func (s *FollowerSession) Untold(found []Found) {
 
 // read reads the partition from the offset that the follower asked for. more says that another read would find more.
 func (e *followed) read(maxBytes int, first bool) (f Found, more bool) {
-	f = Found{Topic: e.key.id, Number: e.key.number, Err: e.refused, HighWatermark: -1, LogStartOffset: -1, Diverging: isr.EpochEnd{Epoch: -1, EndOffset: -1}}
+	f = Found{Topic: e.key.id, Number: e.key.number, Err: e.refused, HighWatermark: -1, LogStartOffset: -1, LogEndOffset: -1,
+		Diverging: isr.EpochEnd{Epoch: -1, EndOffset: -1}}
+	p := e.partition
 	if f.Err != nil {
+		if errors.Is(f.Err, kerr.OffsetOutOfRange) {
+			f.LogStartOffset, f.LogEndOffset = p.LogStartOffset(), p.LogEndOffset()
+		}
 		return f, false
 	}
-	p := e.partition
 	if f.Err = p.leadsIn(e.asked.CurrentLeaderEpoch); f.Err != nil {
 		return f, false
 	}
