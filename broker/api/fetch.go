@@ -18,8 +18,9 @@ import (
 // Deviations:
 //   - the list of aborted transactions reaches up to the last stable offset, not only to the end of what is sent;
 //   - a fetch with a replica id is refused on client listeners;
-//   - a leader that does not know yet how far its predecessor was lets readers wait, and then answers OFFSET_NOT_AVAILABLE;
-//     so does a follower that is asked for more than it has, where Kafka answers OFFSET_OUT_OF_RANGE.
+//   - a leader that does not know yet how far its predecessor was tells no high watermark (-1), lets who has read all that it
+//     knows to be committed wait, and then answers OFFSET_NOT_AVAILABLE;
+//   - so does a follower that is asked for more than it has, where Kafka answers OFFSET_OUT_OF_RANGE.
 
 // fetchState is the Fetch request that a connection is busy with. Its storage is reused.
 type fetchState struct {
@@ -159,8 +160,8 @@ func (s *session) unwatch() {
 func (f *fetchState) changed(committed bool) bool {
 	for i := range f.targets {
 		t := &f.targets[i]
-		if t.code == kerr.OffsetNotAvailable.Code {
-			if t.partition.HighWatermarkKnown() || t.partition.ReadErr() != nil {
+		if t.highWatermark < 0 { // it was not known, or the offset lies beyond a follower's log
+			if t.partition.HighWatermarkKnown() && t.FetchOffset <= t.partition.LogEndOffset() || t.partition.ReadErr() != nil {
 				return true
 			}
 			continue
@@ -235,10 +236,14 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 		return err
 	}
 	t.partition = p
-	if !p.HighWatermarkKnown() {
+	known := p.HighWatermarkKnown()
+	highWatermark, lastStable := p.HighWatermark(), p.LastStableOffset()
+	t.logStartOffset = p.LogStartOffset()
+	if known {
+		t.highWatermark, t.lastStable = highWatermark, lastStable
+	} else if t.FetchOffset >= highWatermark {
 		return kerr.OffsetNotAvailable
 	}
-	t.highWatermark, t.lastStable, t.logStartOffset = p.HighWatermark(), p.LastStableOffset(), p.LogStartOffset()
 	if limits.version < 10 && t.topic.Settings().Zstd() {
 		return kerr.UnsupportedCompressionType
 	}
@@ -255,9 +260,9 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 	if t.preferred = p.PreferredReplica(limits.rack, t.FetchOffset); t.preferred >= 0 {
 		return nil
 	}
-	upTo := t.highWatermark
+	upTo := highWatermark
 	if limits.committed {
-		upTo = t.lastStable
+		upTo = lastStable
 	}
 	room = min(room, int(t.MaxBytes))
 	if l == nil || t.FetchOffset >= upTo || room <= 0 && !first {
