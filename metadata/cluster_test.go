@@ -295,8 +295,8 @@ func TestNodesMakeAClusterFromTheirConfigurationAlone(t *testing.T) {
 			c.same()
 			for id, m := range c.members {
 				q := m.node.Quorum()
-				if m.node.ClusterID() != leader.node.ClusterID() || len(q.Voters) != n || q.LeaderID != leader.id || m.node.Image().NextProducerID() != 1000 {
-					t.Errorf("node %d has cluster %s, quorum %+v", id, m.node.ClusterID(), q)
+				if m.node.ClusterID() != leader.node.ClusterID() || m.node.Image().ClusterID() != m.node.ClusterID() || len(q.Voters) != n || q.LeaderID != leader.id || m.node.Image().NextProducerID() != 1000 {
+					t.Errorf("node %d has cluster %s, image of %q, quorum %+v", id, m.node.ClusterID(), m.node.Image().ClusterID(), q)
 				}
 			}
 		})

@@ -50,9 +50,8 @@ func (n *Node) rallyOnce(ctx context.Context, j *joiner) (settled bool) {
 	answers := j.askAll(ctx, n.knownAddresses(state, j), join.Question{From: self, Position: position})
 	leader, known := join.FindLeader(self, state.LeaderID, answers)
 	if !known {
-		if join.Stands(self, position, votersOf(state), answers) {
+		if join.Stands(self, position, votersOf(state), answers) && n.quorum.StandIfIdle() {
 			n.cfg.Logger.Info("stands for election: a majority is there and nobody leads", "node.id", n.cfg.NodeID)
-			n.quorum.Stand()
 		}
 		return false
 	}

@@ -143,7 +143,7 @@ func (p *progress) more(id hraft.ServerID, commit uint64) (hraft.ServerAddress, 
 	}
 	f.telling = true
 	return f.target, &hraft.AppendEntriesRequest{
-		RPCHeader: f.header, Term: p.term, Leader: f.header.Addr,
+		RPCHeader: f.header, Term: p.term,
 		PrevLogEntry: f.match, PrevLogTerm: f.matchTerm, LeaderCommitIndex: min(commit, f.match),
 	}
 }

@@ -98,6 +98,7 @@ type Quorum struct {
 	stop      chan struct{}
 	joined    sync.WaitGroup
 	leadsTerm atomic.Uint64 // the term in which it leads and has applied everything that earlier leaders committed; 0: none
+	stoodAt   atomic.Int64  // when it last stood for election without a timeout, in nanoseconds of Unix time
 	gainedAt  atomic.Int64  // when leadsTerm was set, in nanoseconds of Unix time
 	leading   chan struct{} // a token for each time leadsTerm was set
 	leader    *leaderWatch

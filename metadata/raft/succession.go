@@ -9,6 +9,7 @@ import (
 )
 
 const (
+	standInterval  = 500 * time.Millisecond // between two candidacies without a timeout
 	succession     = 80 * time.Millisecond  // how much later each next follower stands when the leader's process is gone
 	goneTimeout    = 250 * time.Millisecond // of one look whether it is
 	handOverLimit  = time.Second            // of handing over leadership at a clean stop
@@ -31,6 +32,17 @@ func (q *Quorum) Stand() {
 		return
 	}
 	_ = q.alone.TimeoutNow(q.self.serverID(), q.self.serverAddress(), request, new(hraft.TimeoutNowResponse)) // to itself: it fails only when closed
+}
+
+// StandIfIdle is Stand for a follower that has not stood a moment ago; an election that is under way is left alone.
+func (q *Quorum) StandIfIdle() bool {
+	last := q.stoodAt.Load()
+	now := time.Now().UnixNano()
+	if q.raft.State() != hraft.Follower || now-last < int64(standInterval) || !q.stoodAt.CompareAndSwap(last, now) {
+		return false
+	}
+	q.Stand()
+	return true
 }
 
 // watchStreams runs until Close: when a stream from another member ends, the leader's process may have.
@@ -64,7 +76,7 @@ func (q *Quorum) succeed() {
 			return
 		}
 		if turn == 0 || q.raft.CurrentTerm() == term {
-			q.Stand()
+			q.StandIfIdle()
 			return
 		}
 		turn += round + 1
