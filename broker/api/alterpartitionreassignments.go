@@ -28,6 +28,7 @@ func alterPartitionReassignments(s *Services, c *Call, r *kmsg.AlterPartitionAss
 	answer.AllowReplicationFactorChange = r.AllowReplicationFactorChange
 	answer.Topics = []kmsg.AlterPartitionAssignmentsResponseTopic{}
 	if len(wanted) == 0 {
+		answer.ErrorMessage = kmsg.StringPtr("") // as Kafka has it
 		return answer
 	}
 	ctx, cancel := requestContext(c, r.TimeoutMillis)
@@ -39,6 +40,9 @@ func alterPartitionReassignments(s *Services, c *Call, r *kmsg.AlterPartitionAss
 			partition := kmsg.AlterPartitionAssignmentsResponseTopicPartition{Partition: p.Partition}
 			partition.ErrorCode, partition.ErrorMessage = s.outcome(errs[0])
 			errs = errs[1:]
+			if partition.ErrorCode == kerr.NoReassignmentInProgress.Code {
+				partition.ErrorMessage = nil // Kafka has no words for it
+			}
 			topic.Partitions = append(topic.Partitions, partition)
 		}
 		answer.Topics = append(answer.Topics, topic)

@@ -31,7 +31,7 @@ func updateFeatures(s *Services, c *Call, r *kmsg.UpdateFeaturesRequest) kmsg.Re
 		return answer
 	}
 	for _, u := range r.FeatureUpdates {
-		answer.Results = append(answer.Results, kmsg.UpdateFeaturesResponseResult{Feature: u.Feature})
+		answer.Results = append(answer.Results, kmsg.UpdateFeaturesResponseResult{Feature: u.Feature, ErrorMessage: kmsg.StringPtr("NONE")})
 	}
 	return answer
 }
