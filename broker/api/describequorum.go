@@ -12,7 +12,8 @@ import (
 //
 // The one partition is __cluster_metadata-0; its offsets are indexes of the metadata log.
 //
-// Deviation: directory ids are zero, and nodes have no listeners, since the quorum has no Kafka endpoint.
+// Only the leader of the quorum knows how far the others are, so the request is forwarded to it. The one listener of a node is
+// that for other nodes; a node that is alone has none.
 func describeQuorum(s *Services, c *Call, r *kmsg.DescribeQuorumRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.DescribeQuorumResponse)
 	answer.ErrorMessage = kmsg.StringPtr("")
@@ -32,7 +33,7 @@ func describeQuorum(s *Services, c *Call, r *kmsg.DescribeQuorumRequest) kmsg.Re
 	}
 	if shown {
 		for _, member := range quorum.Voters {
-			answer.Nodes = append(answer.Nodes, kmsg.DescribeQuorumResponseNode{NodeID: member.NodeID})
+			answer.Nodes = append(answer.Nodes, s.quorumNode(member))
 		}
 	}
 	return answer
@@ -53,9 +54,17 @@ func quorumMembers(members []metadata.QuorumMember) []kmsg.DescribeQuorumRespons
 	var states []kmsg.DescribeQuorumResponseTopicPartitionReplicaState
 	for _, member := range members {
 		states = append(states, kmsg.DescribeQuorumResponseTopicPartitionReplicaState{
-			ReplicaID: member.NodeID, LogEndOffset: member.LogEndOffset,
+			ReplicaID: member.NodeID, ReplicaDirectoryID: member.DirectoryID, LogEndOffset: member.LogEndOffset,
 			LastFetchTimestamp: member.LastFetchTimestampMillis, LastCaughtUpTimestamp: member.LastCaughtUpTimestampMillis,
 		})
 	}
 	return states
+}
+
+func (s *Services) quorumNode(member metadata.QuorumMember) kmsg.DescribeQuorumResponseNode {
+	node := kmsg.DescribeQuorumResponseNode{NodeID: member.NodeID}
+	if host, port := splitAddress(member.Address); port != 0 {
+		node.Listeners = []kmsg.DescribeQuorumResponseNodeListener{{Name: s.InternalListener, Host: host, Port: uint16(port)}}
+	}
+	return node
 }

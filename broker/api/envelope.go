@@ -16,14 +16,16 @@ import (
 //
 // It holds a request that came to another broker, and who asked: the row's handler answers it here, as the controller,
 // with the rights of that client. Refused are requests whose row is not forwarded, an Envelope among them, and all when
-// this node does not lead the quorum: NOT_CONTROLLER, also where leadership was lost before anything was done.
+// this node does not lead the quorum: NOT_CONTROLLER, also where leadership was lost before anything was done. A majority
+// confirms the leadership first: a leader that was replaced and does not know it would refuse for good what its old image
+// does not have.
 //
 // Deviations: the principal is in a form of our own, which has the tenant and the listener, too; a tagged field tells the
 // index of the metadata log at which the answer was true.
 func envelope(s *Services, c *Call, r *kmsg.EnvelopeRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.EnvelopeResponse)
 	opened, fault := s.openEnvelope(c, r)
-	if fault == nil && !s.Metadata.IsController() {
+	if fault == nil && s.Metadata.VerifyLeader(c.Context) != nil {
 		fault = kerr.NotController
 	}
 	if fault != nil {

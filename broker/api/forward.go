@@ -55,6 +55,9 @@ func (s *Services) askController(c *Call, row *Row, request kmsg.Request) (kmsg.
 	var answer kmsg.Response
 	err := s.atController(ctx, row.Repeatable, func(leader int32) (err error) {
 		if leader == s.NodeID {
+			if s.Metadata.VerifyLeader(ctx) != nil {
+				return errNoController
+			}
 			answer = row.handle(s, &own, request)
 			if says(answer, kerr.NotController.Code) {
 				return errNoController

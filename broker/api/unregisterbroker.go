@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -8,6 +10,8 @@ import (
 )
 
 // UnregisterBroker, key 64, version 0 (KIP-631). Kafka: ControllerApis.handleUnregisterBroker.
+//
+// A node that has stopped and has no vote is forgotten by the metadata quorum, too.
 //
 // Deviation: the answer has the reason in words; Kafka sends the code alone.
 func unregisterBroker(s *Services, c *Call, r *kmsg.UnregisterBrokerRequest) kmsg.Response {
@@ -18,6 +22,23 @@ func unregisterBroker(s *Services, c *Call, r *kmsg.UnregisterBrokerRequest) kms
 	}
 	ctx, cancel := requestContext(c, 0)
 	defer cancel()
-	answer.ErrorCode, answer.ErrorMessage = s.outcome(s.Metadata.UnregisterBroker(ctx, r.BrokerID))
+	before := s.Metadata.Image().Broker(r.BrokerID)
+	err := s.Metadata.UnregisterBroker(ctx, r.BrokerID)
+	if err == nil && before != nil && before.Fenced {
+		s.forgetMember(ctx, r.BrokerID)
+	}
+	answer.ErrorCode, answer.ErrorMessage = s.outcome(err)
 	return answer
+}
+
+// forgetMember leaves a voter alone: taking a vote is a decision of its own.
+func (s *Services) forgetMember(ctx context.Context, id int32) {
+	quorum := s.Metadata.Quorum()
+	_, votes := memberOf(quorum.Voters, id, [16]byte{})
+	if _, follows := memberOf(quorum.Observers, id, [16]byte{}); votes || !follows {
+		return
+	}
+	if err := s.Metadata.ForgetMember(ctx, id); err != nil {
+		s.Logger.Warn("the metadata quorum still has a member of the unregistered broker", "broker", id, "error", err)
+	}
 }

@@ -170,6 +170,10 @@ func (f *filler) fillScalar(v reflect.Value, node *yaml.Node) error {
 		}
 		v.SetInt(n)
 		return nil
+	case reflect.Uint16: // a port
+		n, err := strconv.ParseUint(text, 10, 16)
+		v.SetUint(n)
+		return err
 	}
 	return fmt.Errorf("line %d: a script cannot set a %s", node.Line, v.Type())
 }

@@ -56,6 +56,8 @@ func Spoken() []API {
 		{64, 0, 0}, // UnregisterBroker
 		{74, 0, 1}, // ListConfigResources
 		{75, 0, 0}, // DescribeTopicPartitions
+		{80, 0, 1}, // AddRaftVoter
+		{81, 0, 0}, // RemoveRaftVoter
 	}
 }
 
