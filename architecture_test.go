@@ -33,6 +33,9 @@ var mayImport = map[string][]string{
 	"metadata": {"security"}, // names are keyed by tenant
 	"security": {},
 
+	// The simulator drives the pure cores themselves.
+	"e2e/sim": {"broker/replica/isr", "metadata"},
+
 	// Tests of whole processes speak the protocol; they build the binary rather than import it.
 	"e2e": {},
 }

@@ -279,14 +279,15 @@ func (l *lifecycle) wait(changed <-chan struct{}, d time.Duration) {
 	}
 }
 
-// tell logs a fault that is not the one logged last. Losing the controller for a moment is no fault.
+// tell logs a fault that is not the one logged last. A controller that was lost a moment ago is no fault: another is elected.
 func (l *lifecycle) tell(err error) {
 	level := slog.LevelWarn
-	if errors.Is(err, context.Canceled) || errors.Is(err, kerr.NotController) {
+	if time.Since(l.lastHeard) < l.cfg.Timeout()/2 {
 		level = slog.LevelDebug
+	} else if l.lastFault == err.Error() {
+		return
+	} else {
+		l.lastFault = err.Error()
 	}
-	if text := err.Error(); text != l.lastFault {
-		l.lastFault = text
-		l.cfg.Logger.Log(l.ctx, level, "the controller does not know that this broker is alive, trying again", "error", oneLine(err))
-	}
+	l.cfg.Logger.Log(l.ctx, level, "the controller does not know that this broker is alive, trying again", "error", oneLine(err))
 }

@@ -185,6 +185,7 @@ func (b *Broker) openReplicas() error {
 	var err error
 	b.replicas, err = replica.New(replica.Config{
 		NodeID: b.cfg.NodeID, Dirs: b.dirs, Settings: b.settings, MissingDirs: len(b.leftOut) > 0,
+		Cluster:                b.company.replicaCluster(broker),
 		RetentionCheckInterval: time.Duration(broker.Int64("log.retention.check.interval.ms")) * time.Millisecond,
 		Clock:                  b.clock, Logger: b.logger, Registerer: b.registry,
 	})

@@ -51,7 +51,7 @@ func (n *Node) rallyOnce(ctx context.Context, j *joiner) (settled bool) {
 	leader, known := join.FindLeader(self, state.LeaderID, answers)
 	if !known {
 		if join.Stands(self, position, votersOf(state), answers) && n.quorum.StandIfIdle() {
-			n.cfg.Logger.Info("stands for election: a majority is there and nobody leads", "node.id", n.cfg.NodeID)
+			n.cfg.Logger.Debug("stands for election: a majority is there and nobody leads", "node.id", n.cfg.NodeID)
 		}
 		return false
 	}

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -23,7 +25,11 @@ func brokerRegistration(s *Services, c *Call, r *kmsg.BrokerRegistrationRequest)
 		answer.BrokerEpoch, err = s.Metadata.RegisterBroker(ctx, registeredBroker(r))
 	}
 	if err != nil {
-		s.Logger.Warn("broker registration refused", "broker", r.BrokerID, "peer", c.Identity.Host, "error", err)
+		level := slog.LevelWarn
+		if errors.Is(err, kerr.NotController) { // it asks the next one
+			level = slog.LevelDebug
+		}
+		s.Logger.Log(c.Context, level, "broker registration refused", "broker", r.BrokerID, "peer", c.Identity.Host, "error", err)
 		answer.ErrorCode, _ = s.outcome(err)
 		answer.BrokerEpoch = -1
 	}
@@ -35,8 +41,8 @@ func (s *Services) registrationFault(c *Call, r *kmsg.BrokerRegistrationRequest)
 	switch {
 	case !speaksFor(c, r.BrokerID):
 		return kerr.ClusterAuthorizationFailed
-	case r.ClusterID != img.ClusterID():
-		return refuse(kerr.InconsistentClusterID, fmt.Sprintf("Expected cluster ID %s, but got cluster ID %s", img.ClusterID(), r.ClusterID))
+	case r.ClusterID != s.Metadata.ClusterID(): // that of the log: the image has none before the first entry
+		return refuse(kerr.InconsistentClusterID, fmt.Sprintf("Expected cluster ID %s, but got cluster ID %s", s.Metadata.ClusterID(), r.ClusterID))
 	case r.BrokerID < 0:
 		return refuse(kerr.InvalidRegistration, "The broker id must not be negative.")
 	}

@@ -44,9 +44,18 @@ func (g *guard) admits(version int16, body []byte) bool {
 	if layout == nil {
 		return true
 	}
-	_, ok := walkBody(layout, body)
+	_, ok := walkRequest(layout, body)
 	return ok
 }
+
+func walkRequest(layout []element, body []byte) (rest []byte, ok bool) {
+	tags := maxTags(body)
+	return walkBody(layout, body, &tags)
+}
+
+// maxTags is how many tagged fields a body may have: no row knows any, and kmsg keeps each unknown one in a map, at up to 58
+// times the two bytes that it takes at least. A client of a later version has a few in each element, of more bytes.
+func maxTags(body []byte) int { return 1024 + len(body)/8 }
 
 // deriveLayout finds out by trying which fields kmsg puts on the wire, in which order and how. Nil: the version is not
 // flexible.
@@ -165,17 +174,18 @@ func firstDifference(a, b []byte) int {
 	return n
 }
 
-// walkBody walks one struct at the start of body and returns what follows it. Its time is linear in the body.
-func walkBody(layout []element, body []byte) (rest []byte, ok bool) {
+// walkBody walks one struct at the start of body and returns what follows it; tags is how many tagged fields may still come.
+// Its time is linear in the body.
+func walkBody(layout []element, body []byte, tags *int) (rest []byte, ok bool) {
 	for i := range layout {
-		if body, ok = layout[i].walk(body); !ok {
+		if body, ok = layout[i].walk(body, tags); !ok {
 			return nil, false
 		}
 	}
 	return body, true
 }
 
-func (e *element) walk(body []byte) ([]byte, bool) {
+func (e *element) walk(body []byte, tags *int) ([]byte, bool) {
 	switch {
 	case e.fixedBytes > 0:
 		return skip(body, uint64(e.fixedBytes))
@@ -186,7 +196,7 @@ func (e *element) walk(body []byte) ([]byte, bool) {
 		}
 		return skip(body, n-1)
 	case e.array:
-		return e.walkArray(body)
+		return e.walkArray(body, tags)
 	case e.nullable:
 		if len(body) == 0 {
 			return nil, false
@@ -194,12 +204,12 @@ func (e *element) walk(body []byte) ([]byte, bool) {
 		if body[0] == 0xff { // -1 alone is null to kmsg: another reading here would look for tags elsewhere than it does
 			return body[1:], true
 		}
-		return walkBody(e.fields, body[1:])
+		return walkBody(e.fields, body[1:], tags)
 	}
-	return walkTags(body)
+	return walkTags(body, tags)
 }
 
-func (e *element) walkArray(body []byte) ([]byte, bool) {
+func (e *element) walkArray(body []byte, tags *int) ([]byte, bool) {
 	n, body, ok := uvarint32(body)
 	if !ok || n == 0 {
 		return body, ok
@@ -208,16 +218,19 @@ func (e *element) walkArray(body []byte) ([]byte, bool) {
 		return nil, false
 	}
 	for range n - 1 {
-		if body, ok = walkBody(e.fields, body); !ok {
+		if body, ok = walkBody(e.fields, body, tags); !ok {
 			return nil, false
 		}
 	}
 	return body, true
 }
 
-func walkTags(body []byte) ([]byte, bool) {
+func walkTags(body []byte, tags *int) ([]byte, bool) {
 	n, body, ok := uvarint32(body)
 	if !ok || n > uint64(len(body)/2) { // a tagged field takes two bytes at least
+		return nil, false
+	}
+	if *tags -= int(n); *tags < 0 {
 		return nil, false
 	}
 	for range n {

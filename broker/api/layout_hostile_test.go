@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
 	"reflect"
@@ -36,7 +37,8 @@ func sections(t *testing.T, fields []element, whole, body []byte, at []int) ([]i
 			continue
 		}
 		var ok bool
-		if body, ok = e.walk(body); !ok {
+		tags := maxTags(body)
+		if body, ok = e.walk(body, &tags); !ok {
 			t.Fatalf("% x cannot be walked", whole)
 		}
 	}
@@ -69,9 +71,26 @@ func TestLayoutRefusesBombsInEverySection(t *testing.T) {
 			t.Fatalf("%s v%d: %d of %d tag sections, %d bytes left", kmsg.NameForKey(row.Key), version, len(at), countSections(layout), len(rest))
 		}
 		for _, i := range at {
-			if _, ok := walkBody(layout, slices.Concat(whole[:i], hugeCount, whole[i+1:])); ok {
+			if _, ok := walkRequest(layout, slices.Concat(whole[:i], hugeCount, whole[i+1:])); ok {
 				t.Errorf("%s v%d: a bomb at byte %d of %d was let through", kmsg.NameForKey(row.Key), version, i, len(whole))
 			}
+		}
+	})
+}
+
+// A body that is full of the smallest tagged fields costs kmsg a map entry for each two bytes.
+func TestLayoutRefusesBodiesThatAreAllTags(t *testing.T) {
+	eachFlexible(t, func(t *testing.T, row *Row, version int16, layout []element) {
+		whole := fillFull(row.newRequest(), version)
+		at, _ := sections(t, layout, whole, whole, nil)
+		body := slices.Clone(whole[:at[len(at)-1]]) // up to the section at the end
+		const count = 100_000
+		body = binary.AppendUvarint(body, count)
+		for tag := range uint64(count) {
+			body = append(binary.AppendUvarint(body, 1000+tag), 0)
+		}
+		if _, ok := walkRequest(layout, body); ok {
+			t.Errorf("%s v%d takes %d tagged fields in %d bytes", kmsg.NameForKey(row.Key), version, count, len(body))
 		}
 	})
 }
@@ -81,7 +100,7 @@ func TestLayoutRefusesCutBodies(t *testing.T) {
 	eachFlexible(t, func(t *testing.T, row *Row, version int16, layout []element) {
 		whole := fillFull(row.newRequest(), version)
 		for n := range whole {
-			if _, ok := walkBody(layout, whole[:n]); ok {
+			if _, ok := walkRequest(layout, whole[:n]); ok {
 				t.Errorf("%s v%d: %d of %d bytes were let through", kmsg.NameForKey(row.Key), version, n, len(whole))
 			}
 		}
@@ -91,7 +110,7 @@ func TestLayoutRefusesCutBodies(t *testing.T) {
 // decodeInTime fails when kmsg takes long for a body that the walk admits.
 func decodeInTime(t *testing.T, row *Row, version int16, layout []element, body []byte) {
 	t.Helper()
-	if _, ok := walkBody(layout, body); !ok {
+	if _, ok := walkRequest(layout, body); !ok {
 		return
 	}
 	request := row.newRequest()

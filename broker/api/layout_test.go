@@ -78,11 +78,11 @@ func TestLayoutWalksWhatKmsgEncodes(t *testing.T) {
 			fillAny(rng, reflect.ValueOf(request).Elem(), true)
 			request.SetVersion(version)
 			body := request.AppendTo(nil)
-			if rest, ok := walkBody(layout, body); !ok || len(rest) != 0 {
+			if rest, ok := walkRequest(layout, body); !ok || len(rest) != 0 {
 				t.Fatalf("%s v%d: walked %v with %d of %d bytes left", kmsg.NameForKey(row.Key), version, ok, len(rest), len(body))
 			}
 			if cut := rng.IntN(len(body)); cut < len(body) {
-				if rest, ok := walkBody(layout, body[:cut]); ok && len(rest) != 0 {
+				if rest, ok := walkRequest(layout, body[:cut]); ok && len(rest) != 0 {
 					t.Fatalf("%s v%d: %d bytes left of a body that was cut", kmsg.NameForKey(row.Key), version, len(rest))
 				}
 			}
@@ -96,7 +96,7 @@ func TestLayoutRefusesTagBombs(t *testing.T) {
 		request.SetVersion(version)
 		body := request.AppendTo(nil)
 		bomb := append(body[:len(body)-1:len(body)-1], 0xff, 0xff, 0xff, 0xff, 0x0f) // the last byte counts the tags
-		if _, ok := walkBody(layout, bomb); ok {
+		if _, ok := walkRequest(layout, bomb); ok {
 			t.Errorf("%s v%d: a body that claims 4 billion tags was let through", kmsg.NameForKey(row.Key), version)
 		}
 	})

@@ -23,6 +23,9 @@ var goneAgain = [...]time.Duration{0, 5 * time.Millisecond, 15 * time.Millisecon
 // Stand makes this member a candidate now, as the leader's order to succeed it would. Others then vote for it even while
 // they believe that there is a leader, and pre-vote does not ask them first: it is for when there is known to be none.
 func (q *Quorum) Stand() {
+	if state := q.raft.State(); state == hraft.Candidate || state == hraft.Leader {
+		return // to stand again would end the election that is under way
+	}
 	answer := make(chan hraft.RPCResponse, 1)
 	request := &hraft.TimeoutNowRequest{RPCHeader: hraft.RPCHeader{
 		ProtocolVersion: hraft.ProtocolVersionMax, ID: []byte(q.self.serverID()), Addr: []byte(q.self.serverAddress()),

@@ -1,0 +1,65 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/peer"
+	"github.com/millrace-io/millrace/broker/replica"
+	"github.com/millrace-io/millrace/metadata/config"
+)
+
+// replicaCluster is what replicas need of the other brokers; the zero value for a node that is alone.
+func (c *company) replicaCluster(settings config.Effective) replica.Cluster {
+	if c == nil {
+		return replica.Cluster{}
+	}
+	millis := func(name string) time.Duration { return time.Duration(settings.Int64(name)) * time.Millisecond }
+	return replica.Cluster{
+		Leaders: leaders{c.pool}, Controller: c, BrokerEpoch: c.epoch,
+		MaxLag: millis("replica.lag.time.max.ms"), FetchWait: millis("replica.fetch.wait.max.ms"), FetchBackoff: millis("replica.fetch.backoff.ms"),
+		Fetchers: int(settings.Int32("num.replica.fetchers")), FetchMaxBytes: int(settings.Int32("replica.fetch.max.bytes")),
+		ResponseMaxBytes: int(settings.Int32("replica.fetch.response.max.bytes")),
+		RackAware:        settings.String("replica.selector.class") == rackAwareSelector,
+	}
+}
+
+// rackAwareSelector is the one selector of replicas for readers that Kafka brings.
+const rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+
+// leaders are the brokers that this one follows, by the connections to them.
+type leaders struct{ *peer.Pool }
+
+// Dial implements replica.Leaders.
+func (l leaders) Dial(ctx context.Context, nodeID int32) (replica.Leader, error) {
+	conn, err := l.Pool.Dial(ctx, nodeID)
+	if err != nil { // a nil *peer.Conn must not become a Leader
+		return nil, err
+	}
+	return conn, nil
+}
+
+// AlterPartition implements replica.Controller.
+func (c *company) AlterPartition(ctx context.Context, request *kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error) {
+	controller, known, changed := c.b.metadata.WatchLeader()
+	for !known {
+		select {
+		case <-changed:
+			controller, known, changed = c.b.metadata.WatchLeader()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	response, err := c.pool.Do(ctx, controller, request)
+	if err != nil {
+		return nil, err
+	}
+	answer, ok := response.(*kmsg.AlterPartitionResponse)
+	if !ok {
+		return nil, fmt.Errorf("broker %d answered AlterPartition with a %T", controller, response)
+	}
+	return answer, nil
+}
