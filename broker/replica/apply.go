@@ -252,6 +252,7 @@ func (m *Manager) reconfigure(delta *image.Delta) {
 			m.mu.Lock()
 			m.defaults = nil
 			m.mu.Unlock()
+			m.configureThrottles(delta.To)
 			for t := range delta.To.AllTopics() {
 				m.applySettings(t)
 			}
@@ -288,7 +289,10 @@ func (m *Manager) resolve(t *image.Topic) *Settings {
 	defaults := m.defaults
 	m.mu.Unlock()
 	if len(t.Config) > 0 {
-		return newSettings(m.cfg.Settings.TopicSettings(img, t.Config))
+		s := newSettings(m.cfg.Settings.TopicSettings(img, t.Config))
+		s.throttledLeaders = parseThrottled(t.Config["leader.replication.throttled.replicas"])
+		s.throttledFollowers = parseThrottled(t.Config["follower.replication.throttled.replicas"])
+		return s
 	}
 	if defaults == nil {
 		defaults = newSettings(m.cfg.Settings.TopicSettings(img, nil))

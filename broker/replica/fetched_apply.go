@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -10,6 +11,9 @@ import (
 	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/replica/isr"
 )
+
+// throttleSlack is how far copying may run ahead of a throttle before it rests.
+const throttleSlack = 20 * time.Millisecond
 
 // errRoleChanged says that the partition does not follow the epoch any more in which something was fetched.
 var errRoleChanged = errors.New("the partition's role has changed")
@@ -20,6 +24,12 @@ type roundState struct {
 	appended []*fetchState // whose logs are to be flushed
 	logs     []*log.Log    // parallel to appended
 	told     []toldState
+	resting  []resting // throttled ones, once they are flushed
+}
+
+type resting struct {
+	state *fetchState
+	until time.Time
 }
 
 type toldState struct {
@@ -51,11 +61,17 @@ func (f *fetcher) apply(a *fetchAnswer) {
 			f.name(t.state) // the leader waits for log start offsets
 		}
 	}
+	for _, x := range r.resting {
+		if f.states[x.state.key] == x.state {
+			f.rest(x.state, x.until)
+		}
+	}
+	clear(r.resting)
 	clear(r.batches)
 	clear(r.appended)
 	clear(r.logs)
 	clear(r.told)
-	r.batches, r.appended, r.logs, r.told = r.batches[:0], r.appended[:0], r.logs[:0], r.told[:0]
+	r.batches, r.appended, r.logs, r.told, r.resting = r.batches[:0], r.appended[:0], r.logs[:0], r.told[:0], r.resting[:0]
 }
 
 func (f *fetcher) applyPart(s *fetchState, part *fetchedPart) error {
@@ -106,6 +122,10 @@ func (f *fetcher) appendPart(s *fetchState, records []byte) error {
 		return err
 	}
 	r.appended, r.logs = append(r.appended, s), append(r.logs, l)
+	now := time.Now()
+	if wait := s.partition.copied(len(records), now); wait > throttleSlack {
+		r.resting = append(r.resting, resting{s, now.Add(wait)})
+	}
 	return nil
 }
 

@@ -263,10 +263,15 @@ func (f *fetcher) forget(s *fetchState) {
 // delay lets a partition rest after a failure, while the others go on.
 func (f *fetcher) delay(s *fetchState) {
 	s.backoff = nextBackoff(s.backoff, f.manager.cfg.FetchBackoff)
+	f.rest(s, time.Now().Add(s.backoff))
+}
+
+// rest takes a partition out of the requests until a time.
+func (f *fetcher) rest(s *fetchState, until time.Time) {
 	if s.notBefore.IsZero() {
 		f.delayed++
 	}
-	s.notBefore = time.Now().Add(s.backoff)
+	s.notBefore = until
 	f.unname(s)
 	f.forget(s)
 }

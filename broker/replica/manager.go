@@ -65,6 +65,7 @@ type Manager struct {
 	proposer *proposer            // fixed after New
 	current  atomic.Pointer[view] // of the last delta
 
+	throttles  throttles
 	sessionsMu sync.Mutex
 	sessions   map[int32]*FollowerSession // guarded by sessionsMu: by id
 
@@ -100,6 +101,7 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m.cfg.setDefaults()
 	m.see(image.Empty())
+	m.configureThrottles(image.Empty())
 	m.fetchers, m.proposer = newFetchers(m), newProposer(m)
 	for _, dir := range cfg.Dirs {
 		m.dirLoad[dir] = 0

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -320,7 +321,13 @@ func (e *followed) read(maxBytes int, first bool) (f Found, more bool) {
 	if l == nil || e.asked.FetchOffset >= l.LogEndOffset() {
 		return f, false
 	}
+	now := p.manager.cfg.Clock()
+	if wait := p.mayRead(e.session.NodeID, now); wait > 0 {
+		time.AfterFunc(wait, func() { e.put(newsBytes, true) })
+		return f, false
+	}
 	room := min(maxBytes, int(e.asked.MaxBytes))
 	f.Slice, f.Err = l.Read(e.asked.FetchOffset, l.LogEndOffset(), room, first)
+	p.wasRead(e.session.NodeID, f.Slice.SizeBytes, now)
 	return f, f.Err == nil && f.Slice.SizeBytes == 0 && !first
 }

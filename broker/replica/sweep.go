@@ -6,7 +6,7 @@ import (
 	"github.com/millrace-io/millrace/broker/log"
 )
 
-// sweep applies retention to all partitions, one after the other.
+// sweep applies retention to all partitions, led here or followed, one after the other.
 func (m *Manager) sweep() {
 	ticker := time.NewTicker(m.cfg.RetentionCheckInterval)
 	defer ticker.Stop()
@@ -23,7 +23,7 @@ func (m *Manager) sweep() {
 func (m *Manager) applyRetention() {
 	for _, p := range m.Partitions() {
 		l := p.log.Load()
-		if l == nil || p.Err() != nil {
+		if l == nil || p.ReadErr() != nil {
 			continue
 		}
 		segments, bytes, err := l.ApplyRetention(p.HighWatermark())
@@ -33,6 +33,7 @@ func (m *Manager) applyRetention() {
 			continue
 		}
 		if segments > 0 {
+			p.tellSessions(newsWatermark)
 			m.cfg.Logger.Info("segments deleted by retention", "topic", p.Topic.Name, "partition", p.Number, "segments", segments, "bytes", bytes)
 		}
 		select {

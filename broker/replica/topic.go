@@ -55,6 +55,9 @@ type Settings struct {
 	MinInSyncReplicas int
 	// AckFromMemory: a record counts as held by this replica once it is appended, not only when it is flushed.
 	AckFromMemory bool
+
+	throttledLeaders   throttledReplicas // leader.replication.throttled.replicas
+	throttledFollowers throttledReplicas // follower.replication.throttled.replicas
 }
 
 func newSettings(s *config.TopicSettings) *Settings {

@@ -29,11 +29,15 @@ func (p *Proposal) has(id int32) bool {
 	return slices.ContainsFunc(p.ISR, func(m Member) bool { return m.ID == id })
 }
 
-// Tick looks at the clock: a follower that has not been caught up for longer than MaxLag lags. It reports whether the
-// high watermark moved, and whether Propose is worth asking.
+// Tick looks at the clock: a follower that has not been caught up for longer than MaxLag lags. One that holds all there is
+// counts as caught up now, whether it says so again or not: in an idle partition nothing is asked for. It reports whether
+// the high watermark moved, and whether Propose is worth asking. To be called several times within MaxLag.
 func (l *Leader) Tick(logEnd int64, now time.Time, brokers Brokers) (advanced, propose bool) {
 	for i := range l.followers {
 		f := &l.followers[i]
+		if f.offset >= logEnd {
+			f.caughtUp = latest(f.caughtUp, now)
+		}
 		f.joining = l.mayJoin(f, logEnd, now, brokers(f.id))
 		propose = propose || l.belongs(f, logEnd, now) != slices.Contains(l.isr, f.id)
 	}
