@@ -56,9 +56,10 @@ func (f *fetcher) apply(a *fetchAnswer) {
 		if f.states[t.state.key] != t.state {
 			continue
 		}
-		if t.state.partition.tell(t.state.epoch, t.highWatermark, t.logStart) {
+		t.state.partition.tell(t.state.epoch, t.highWatermark, t.logStart)
+		if t.state.logStart != t.state.partition.LogStartOffset() && t.state.notBefore.IsZero() {
 			t.state.measure()
-			f.name(t.state) // the leader waits for log start offsets
+			f.name(t.state) // the leader may wait for log start offsets
 		}
 	}
 	for _, x := range r.resting {
@@ -122,6 +123,7 @@ func (f *fetcher) appendPart(s *fetchState, records []byte) error {
 		return err
 	}
 	r.appended, r.logs = append(r.appended, s), append(r.logs, l)
+	f.manager.metrics.bytesIn.Add(float64(len(records)))
 	now := time.Now()
 	if wait := s.partition.copied(len(records), now); wait > throttleSlack {
 		r.resting = append(r.resting, resting{s, now.Add(wait)})

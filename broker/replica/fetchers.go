@@ -15,6 +15,7 @@ type fetchers struct {
 
 	mu      sync.Mutex
 	running map[fetcherKey]*fetcher // guarded by mu
+	closed  bool                    // guarded by mu
 	changed map[*fetcher]struct{}   // owned by the goroutine of Apply: to be told at its end
 }
 
@@ -74,6 +75,10 @@ func (fs *fetchers) find(key fetcherKey) *fetcher {
 	if f == nil {
 		f = newFetcher(fs.manager, key)
 		fs.running[key] = f
+		if fs.closed {
+			f.cancel()
+			return f
+		}
 		fs.group.Go(f.run)
 		fs.group.Go(f.interruptLeader)
 	}
@@ -83,6 +88,7 @@ func (fs *fetchers) find(key fetcherKey) *fetcher {
 // close ends all fetchers and joins them.
 func (fs *fetchers) close() {
 	fs.mu.Lock()
+	fs.closed = true
 	for _, f := range fs.running {
 		f.cancel()
 	}

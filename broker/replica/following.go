@@ -75,13 +75,12 @@ func (p *Partition) appendFetched(epoch int32, from int64, batches []record.Batc
 	return l, nil
 }
 
-// tell takes in how far the leader says that records are committed, and where its log begins. startMoved says that the
-// log start offset of this replica has moved.
-func (p *Partition) tell(epoch int32, highWatermark, logStart int64) (startMoved bool) {
+// tell takes in how far the leader says that records are committed, and where its log begins.
+func (p *Partition) tell(epoch int32, highWatermark, logStart int64) {
 	p.role.RLock()
 	defer p.role.RUnlock()
 	if p.follows(epoch) != nil {
-		return false
+		return
 	}
 	l := p.log.Load()
 	p.mu.Lock()
@@ -95,13 +94,11 @@ func (p *Partition) tell(epoch int32, highWatermark, logStart int64) (startMoved
 		p.spread(l)
 	}
 	if l == nil || newLogStart <= l.LogStartOffset() {
-		return false
+		return
 	}
 	if err := l.IncrementLogStartOffset(newLogStart); err != nil {
 		_ = p.failed(err)
-		return false
 	}
-	return true
 }
 
 // cut ends the log where it parts from the leader's.

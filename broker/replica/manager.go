@@ -65,6 +65,7 @@ type Manager struct {
 	proposer *proposer            // fixed after New
 	current  atomic.Pointer[view] // of the last delta
 
+	metrics    *metrics // fixed after New
 	throttles  throttles
 	sessionsMu sync.Mutex
 	sessions   map[int32]*FollowerSession // guarded by sessionsMu: by id
@@ -116,7 +117,7 @@ func New(cfg Config) (*Manager, error) {
 	}
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancel(context.Background())
-	registerMetrics(cfg.Registerer, m)
+	m.metrics = newMetrics(cfg.Registerer, m)
 	for _, dir := range cfg.Dirs {
 		m.group.Go(func() { m.watchDir(dir) })
 	}

@@ -28,7 +28,6 @@ import (
 type mesh struct {
 	t          *testing.T
 	controller *controller.Controller
-	settings   map[string]string
 
 	mu    sync.Mutex // held while the image changes and is handed on
 	img   *image.Image

@@ -2,10 +2,22 @@ package replica
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// registerMetrics makes gauges over what the manager knows; they cost only when scraped.
-func registerMetrics(registerer prometheus.Registerer, m *Manager) {
+// metrics are what a manager counts.
+type metrics struct {
+	bytesIn    prometheus.Counter
+	isrChanges prometheus.Counter
+}
+
+// newMetrics also makes gauges over what the manager knows; they cost only when scraped.
+func newMetrics(registerer prometheus.Registerer, m *Manager) *metrics {
+	counters := &metrics{
+		bytesIn: prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_replication_received_bytes_total",
+			Help: "Bytes of record batches that this broker has copied as a follower."}),
+		isrChanges: prometheus.NewCounter(prometheus.CounterOpts{Name: "millrace_isr_changes_total",
+			Help: "Changes of in-sync replica sets that this broker has asked for as a leader and been granted."}),
+	}
 	if registerer == nil {
-		return
+		return counters
 	}
 	count := func(match func(*Partition) bool) func() float64 {
 		return func() float64 {
@@ -18,7 +30,9 @@ func registerMetrics(registerer prometheus.Registerer, m *Manager) {
 			return float64(n)
 		}
 	}
-	registerer.MustRegister(
+	registerer.MustRegister(counters.bytesIn, counters.isrChanges,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_partitions_led",
+			Help: "Partitions that this broker leads."}, count((*Partition).Leads)),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_partitions",
 			Help: "Partitions that have a replica on this broker."}, count(func(*Partition) bool { return true })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "millrace_partitions_offline",
@@ -34,4 +48,5 @@ func registerMetrics(registerer prometheus.Registerer, m *Manager) {
 			return float64(sum)
 		}),
 	)
+	return counters
 }

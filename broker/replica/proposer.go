@@ -190,6 +190,7 @@ func (p *Partition) answered(asked isr.Proposal, o *kmsg.AlterPartitionResponseT
 	moved := p.publish()
 	p.mu.Unlock()
 	if err == nil {
+		p.manager.metrics.isrChanges.Inc()
 		p.manager.cfg.Logger.Info("in-sync replicas changed", "topic", p.Topic.Name, "partition", p.Number, "isr", fmt.Sprint(o.ISR), "partition_epoch", o.PartitionEpoch)
 	}
 	if moved {

@@ -500,7 +500,7 @@ func TestCompactedTopicIsCompacted(t *testing.T) {
 func TestMetricsAreWellNamed(t *testing.T) {
 	c := newCluster(t)
 	registry := prometheus.NewRegistry()
-	registerMetrics(registry, c.Manager)
+	newMetrics(registry, c.Manager)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

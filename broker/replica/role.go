@@ -54,12 +54,13 @@ func (p *Partition) assume(state *image.Partition) {
 
 // lead begins a leadership. The caller holds role and mu.
 func (p *Partition) lead(l *log.Log, state *image.Partition) (moved bool) {
+	continues := p.leader != nil && p.known.Load() && p.leader.Epoch()+1 == state.LeaderEpoch
 	if p.leader == nil {
 		p.tenure = state.LeaderEpoch
 	}
 	p.leader = isr.Lead(isr.Start{
 		Self: p.manager.cfg.NodeID, State: stateOf(state), Settings: p.settings(), LogEnd: p.LogEndOffset(), Held: p.held(l),
-		HighWatermark: p.highWatermark.Load(), Now: p.manager.cfg.Clock(),
+		HighWatermark: p.highWatermark.Load(), Continues: continues, Now: p.manager.cfg.Clock(),
 	})
 	return p.publish()
 }

@@ -37,9 +37,10 @@ type Settings struct {
 
 // Leader is one leadership: of one partition in one leader epoch. Its owner calls it from one goroutine at a time.
 type Leader struct {
-	self       int32 // fixed, as are the two below
+	self       int32 // fixed, as are the three below
 	epoch      int32
 	epochStart int64 // the log's end when the epoch began
+	knownFrom  int64 // from here on the high watermark is not behind what readers were told before
 
 	settings       Settings
 	partitionEpoch int32
@@ -76,7 +77,9 @@ type Start struct {
 	LogEnd        int64 // of this replica; where the epoch begins
 	Held          int64 // by this replica
 	HighWatermark int64 // as far as this replica knows: at most LogEnd
-	Now           time.Time
+	// Continues says that this broker led the epoch right before, too: nobody has told readers more than it has.
+	Continues bool
+	Now       time.Time
 }
 
 // Lead begins a leadership, also when this broker led the epoch before: what followers told then means nothing now. Those
@@ -84,6 +87,9 @@ type Start struct {
 func Lead(s Start) *Leader {
 	l := &Leader{self: s.Self, epoch: s.State.LeaderEpoch, epochStart: s.LogEnd, settings: s.Settings,
 		held: min(s.Held, s.LogEnd), highWatermark: min(s.HighWatermark, s.LogEnd)}
+	if l.knownFrom = l.epochStart; s.Continues {
+		l.knownFrom = min(l.highWatermark, l.epochStart)
+	}
 	l.adopt(s.State)
 	for i := range l.followers {
 		if f := &l.followers[i]; slices.Contains(l.isr, f.id) {

@@ -19,7 +19,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into the
 // TestScripts runs testdata/*.txt: what happens to the leader of a partition, a line each, and below it, indented, what
 // comes of it. The leader is broker 1; every broker is active with epoch 10 times its id unless said otherwise.
 //
-//	lead epoch=E partition=P replicas=1,2,3 isr=1,2,3 end=N held=N hw=N [min=N] [recovering]
+//	lead epoch=E partition=P replicas=1,2,3 isr=1,2,3 end=N held=N hw=N [min=N] [recovering] [continues]
 //	append N              the log end moves up
 //	held N                this replica holds that much
 //	fetch ID OFFSET [start=N] [broker=EPOCH]
@@ -89,7 +89,8 @@ func (w *world) run(f []string) string {
 		w.state = w.parseState(f[1:])
 		w.end = w.number(f, "end")
 		w.l = Lead(Start{Self: 1, State: w.state, LogEnd: w.end, Held: w.number(f, "held"), HighWatermark: w.number(f, "hw"), Now: w.now,
-			Settings: Settings{MinInSyncReplicas: int(max(w.number(f, "min"), 1)), MaxLag: 10 * time.Second}})
+			Continues: slices.Contains(f, "continues"),
+			Settings:  Settings{MinInSyncReplicas: int(max(w.number(f, "min"), 1)), MaxLag: 10 * time.Second}})
 	case "append":
 		w.end += w.int(f[1])
 		return fmt.Sprint("end=", w.end)

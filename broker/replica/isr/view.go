@@ -18,9 +18,8 @@ func (l *Leader) EpochStart() int64 { return l.epochStart }
 func (l *Leader) HighWatermark() int64 { return l.highWatermark }
 
 // Known says whether the high watermark can be told to a reader. A new leader's own notion may be behind what its
-// predecessor told; whatever that was lies below the start of the epoch, so from there on it is known. While too few
-// replicas are in sync it cannot become known, and what there is has to do.
-func (l *Leader) Known() bool { return l.highWatermark >= l.epochStart }
+// predecessor told; whatever that was lies below the start of the epoch, so from there on it is known.
+func (l *Leader) Known() bool { return l.highWatermark >= l.knownFrom }
 
 // ISR returns the committed in-sync set by id; it must not be changed.
 func (l *Leader) ISR() []int32 { return l.isr }
