@@ -13,11 +13,16 @@ import (
 //
 // A node that has stopped and has no vote is forgotten by the metadata quorum, too.
 //
-// Deviation: the answer has the reason in words; Kafka sends the code alone.
+// Deviations: the answer has the reason in words; Kafka sends the code alone. The only broker of a cluster stays: without it
+// every partition is without a leader, and there is nobody to come back to.
 func unregisterBroker(s *Services, c *Call, r *kmsg.UnregisterBrokerRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.UnregisterBrokerResponse)
 	if !s.allowedOnCluster(c, security.OperationAlter) {
 		answer.ErrorCode, answer.ErrorMessage = s.outcome(kerr.ClusterAuthorizationFailed)
+		return answer
+	}
+	if s.onlyBroker(r.BrokerID) {
+		answer.ErrorCode, answer.ErrorMessage = s.outcome(refuse(kerr.InvalidRequest, "It is the only broker of the cluster"))
 		return answer
 	}
 	ctx, cancel := requestContext(c, 0)
@@ -41,4 +46,13 @@ func (s *Services) forgetMember(ctx context.Context, id int32) {
 	if err := s.Metadata.ForgetMember(ctx, id); err != nil {
 		s.Logger.Warn("the metadata quorum still has a member of the unregistered broker", "broker", id, "error", err)
 	}
+}
+
+func (s *Services) onlyBroker(id int32) bool {
+	found, others := false, false
+	for b := range s.Metadata.Image().Brokers() {
+		found = found || b.ID == id
+		others = others || b.ID != id
+	}
+	return found && !others
 }
