@@ -1,13 +1,10 @@
 package broker
 
 import (
-	"context"
 	"errors"
-	"iter"
 	"slices"
 
 	"github.com/millrace-io/millrace/broker/gateway"
-	"github.com/millrace-io/millrace/broker/group"
 )
 
 // gatewayConfig says what the HTTP listener shows of this node. It answers before the node is put together.
@@ -73,24 +70,4 @@ func (b *Broker) directoryFault() error {
 		faults = append(faults, dir.Err())
 	}
 	return errors.Join(faults...)
-}
-
-// lagSource is what consumer lag is computed from.
-type lagSource struct{ b *Broker }
-
-// CommittedOffsets yields the offsets of every group that this broker coordinates.
-func (l lagSource) CommittedOffsets(ctx context.Context) iter.Seq[group.CommittedOffset] {
-	if !l.b.assembled.Load() {
-		return func(func(group.CommittedOffset) bool) {}
-	}
-	return l.b.groups.CommittedOffsets(ctx)
-}
-
-// EndOffset returns the high watermark of a partition that this broker leads.
-func (l lagSource) EndOffset(tenant, topic string, number int32) (int64, bool) {
-	p, err := l.b.replicas.ByName(tenant, topic, number)
-	if err != nil {
-		return 0, false
-	}
-	return p.HighWatermark(), true
 }

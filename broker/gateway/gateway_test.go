@@ -32,7 +32,15 @@ func (f fakeLag) CommittedOffsets(context.Context) iter.Seq[group.CommittedOffse
 	return slices.Values(f)
 }
 
-func (f fakeLag) EndOffset(_, topic string, _ int32) (int64, bool) { return 100, topic != "gone" }
+func (f fakeLag) EndOffsets(_ context.Context, offsets []group.CommittedOffset) []int64 {
+	ends := make([]int64, len(offsets))
+	for i, one := range offsets {
+		if ends[i] = 100; one.Topic == "gone" {
+			ends[i] = -1
+		}
+	}
+	return ends
+}
 
 func committed(groupID, topic string, partition int32, offset int64) group.CommittedOffset {
 	return group.CommittedOffset{Tenant: security.DefaultTenant, Group: groupID, Topic: topic, Partition: partition, Offset: offset}

@@ -20,8 +20,9 @@ import (
 type LagSource interface {
 	// CommittedOffsets yields the committed offsets of the groups that this broker coordinates.
 	CommittedOffsets(ctx context.Context) iter.Seq[group.CommittedOffset]
-	// EndOffset returns the offset that a consumer of the partition has caught up at; false when it is not known here.
-	EndOffset(tenant, topic string, partition int32) (offset int64, ok bool)
+	// EndOffsets returns, in the order of offsets, at which offset a consumer of each partition has caught up; negative where
+	// that is not known.
+	EndOffsets(ctx context.Context, offsets []group.CommittedOffset) []int64
 }
 
 const lagTimeout = 10 * time.Second
@@ -58,11 +59,12 @@ func (l *lagCollector) Describe(descs chan<- *prometheus.Desc) {
 func (l *lagCollector) Collect(metrics chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), lagTimeout)
 	defer cancel()
-	for _, one := range l.first(ctx) {
-		end, known := l.source.EndOffset(one.Tenant, one.Topic, one.Partition)
-		if !known {
+	offsets := l.first(ctx)
+	for i, end := range l.source.EndOffsets(ctx, offsets) {
+		if end < 0 {
 			continue
 		}
+		one := offsets[i]
 		metrics <- prometheus.MustNewConstMetric(l.lag, prometheus.GaugeValue, float64(max(end-one.Offset, 0)),
 			one.Group, one.Topic, strconv.Itoa(int(one.Partition)))
 	}
