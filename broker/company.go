@@ -67,6 +67,7 @@ func (c *company) configure(cfg *metadata.Config) {
 		cfg.InitialVoters = append(cfg.InitialVoters, metadata.Voter{NodeID: v.NodeID, Address: v.Address})
 	}
 	cfg.Streams = peer.NewStreams(c.mux, c.peers, c.identity)
+	cfg.Loads = newLoads(c.Do, func() *image.Image { return c.b.metadata.Image() }).of
 }
 
 // resolve says where a node is: what it registered, or before that where the quorum knows it.

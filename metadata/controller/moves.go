@@ -34,8 +34,8 @@ type Moves struct {
 	Cancelled int
 	Led       int  // partitions that a drained broker does not lead any more
 	UnderWay  int  // moves that are under way after this step
-	Stuck     int  // replicas on drained brokers that no other broker can take
-	Waiting   bool // there is more to do than may be under way at once
+	Stuck     int  // replicas on drained brokers that no other broker can take, as far as was looked
+	Waiting   bool // as many are under way as may be; there may be more to do
 }
 
 // PlanMoves plans the next step of draining and, if balance is asked for, of balancing: reassignments that
@@ -75,7 +75,8 @@ type mover struct {
 	plan     Moves
 
 	replicas []*movable
-	load     map[int32]float64 // of registered brokers, after the moves under way; the mean is near 1
+	on       map[int32][]*movable // the replicas of each broker as the step began
+	load     map[int32]float64    // of registered brokers, after the moves under way; the mean is near 1
 	racks    map[int32]string
 }
 
@@ -96,7 +97,7 @@ func (m *movable) target() []int32 {
 
 // gather weighs every partition and adds up brokers.
 func (m *mover) gather(loads []BrokerLoad) {
-	m.load, m.racks = map[int32]float64{}, map[int32]string{}
+	m.load, m.racks, m.on = map[int32]float64{}, map[int32]string{}, map[int32][]*movable{}
 	for b := range m.d.img.Brokers() {
 		m.load[b.ID], m.racks[b.ID] = 0, b.Rack
 	}
@@ -111,7 +112,11 @@ func (m *mover) gather(loads []BrokerLoad) {
 	for t := range m.d.img.AllTopics() {
 		td := m.d.topic(t)
 		for i, p := range t.Partitions() {
-			m.replicas = append(m.replicas, &movable{td: td, number: i})
+			r := &movable{td: td, number: i}
+			m.replicas = append(m.replicas, r)
+			for _, id := range p.Replicas {
+				m.on[id] = append(m.on[id], r)
+			}
 			l, factor := sizes[PartitionID{t.ID, i}], float64(len(p.Replicas)-len(p.RemovingReplicas))
 			count, bytes, rate = count+factor, bytes+factor*float64(l.Bytes), rate+factor*l.BytesPerSecond
 			if p.Mover != image.ByOperator {
@@ -213,6 +218,9 @@ func (m *mover) drain() {
 		if at < 0 || p.Reassigning() {
 			continue
 		}
+		if m.full() {
+			return
+		}
 		target := slices.Clone(p.Replicas)
 		moved := false
 		for i, id := range target {
@@ -269,12 +277,14 @@ func (m *mover) spread(replicas []int32) int {
 	return len(racks)
 }
 
-// start begins a move if one more may be under way.
+// full reports whether as many moves are under way as may be; what more there is to do is not looked for then.
+func (m *mover) full() bool {
+	m.plan.Waiting = m.plan.Waiting || m.underWay >= m.budget
+	return m.underWay >= m.budget
+}
+
+// start begins a move, and reports whether that changes anything.
 func (m *mover) start(r *movable, target []int32, mover image.Mover) bool {
-	if m.underWay >= m.budget {
-		m.plan.Waiting = true
-		return false
-	}
 	before := r.target()
 	if !m.d.reassign(r.td, r.number, r.partition(), target, mover) {
 		return false
@@ -301,7 +311,7 @@ func (m *mover) balanceReplicas() {
 	for _, id := range stays {
 		mean += m.load[id] / float64(len(stays))
 	}
-	for {
+	for !m.full() {
 		slices.SortStableFunc(stays, func(a, b int32) int { return cmp.Compare(m.load[b], m.load[a]) })
 		if !m.betterOne(stays, mean) {
 			return
@@ -343,7 +353,7 @@ func (m *mover) fillLeast(brokers []int32, mean float64) bool {
 // to move.
 func (m *mover) bestMove(from int32, others []int32, mean float64) (best *movable, target []int32) {
 	bestGain, light := 0.0, m.averageOn(from)/4
-	for _, r := range m.replicas {
+	for _, r := range m.on[from] {
 		p := r.partition()
 		at := slices.Index(p.Replicas, from)
 		if at < 0 || r.weight < light || p.Reassigning() || len(p.ISR) != len(p.Replicas) {
@@ -365,11 +375,9 @@ func (m *mover) bestMove(from int32, others []int32, mean float64) (best *movabl
 
 // averageOn returns what a replica on a broker weighs on average.
 func (m *mover) averageOn(id int32) float64 {
-	sum, n := 0.0, 0.0
-	for _, r := range m.replicas {
-		if slices.Contains(r.partition().Replicas, id) {
-			sum, n = sum+r.weight, n+1
-		}
+	sum := 0.0
+	for _, r := range m.on[id] {
+		sum += r.weight
 	}
-	return sum / max(n, 1)
+	return sum / max(float64(len(m.on[id])), 1)
 }
