@@ -40,7 +40,7 @@ type member struct {
 
 	node  *Node // nil while it does not run
 	mux   *peer.Mux
-	kill  func()
+	cut   *cutter
 	serve sync.WaitGroup
 }
 
@@ -102,7 +102,7 @@ func (m *member) open(ctx context.Context) error {
 		m.serve.Wait()
 		return err
 	}
-	m.node, m.kill = node, cut.kill
+	m.node, m.cut = node, cut
 	return node.Start()
 }
 
@@ -131,7 +131,7 @@ func (m *member) stop() {
 
 // crash ends the node's connections and its port at once, as the end of a process does, and then what is left of it.
 func (m *member) crash() {
-	m.kill()
+	m.cut.kill()
 	m.stop()
 }
 
@@ -223,15 +223,16 @@ func (c *cluster) same() {
 	}
 }
 
-// cutter ends everything that a process has to do with the network.
+// cutter is a process's way to the network: it can be cut for a while, or ended as the end of a process does.
 type cutter struct {
-	mu     sync.Mutex
-	conns  []net.Conn
-	l      net.Listener
-	killed bool
+	l net.Listener
+
+	mu       sync.Mutex // guards the rest
+	conns    []net.Conn
+	isolated bool
 }
 
-func newCutter() *cutter { return &cutter{} }
+func newCutter() *cutter { return new(cutter) }
 
 func (c *cutter) dial(network, address string, timeout time.Duration) (net.Conn, error) {
 	conn, err := net.DialTimeout(network, address, timeout)
@@ -244,7 +245,7 @@ func (c *cutter) dial(network, address string, timeout time.Duration) (net.Conn,
 func (c *cutter) keep(conn net.Conn) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.killed {
+	if c.isolated {
 		return errors.Join(net.ErrClosed, conn.Close())
 	}
 	c.conns = append(c.conns, conn)
@@ -262,21 +263,28 @@ type cutListener struct {
 }
 
 func (l cutListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err == nil {
-		err = l.c.keep(conn)
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil || l.c.keep(conn) == nil {
+			return conn, err
+		}
 	}
-	return conn, err
+}
+
+// isolate cuts the process off, or lets it back. Its port goes on accepting: the process is there.
+func (c *cutter) isolate(isolated bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.isolated = isolated
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+	c.conns = nil
 }
 
 func (c *cutter) kill() {
 	_ = c.l.Close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.killed = true
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
+	c.isolate(true)
 }
 
 func TestNodesMakeAClusterFromTheirConfigurationAlone(t *testing.T) {

@@ -3,7 +3,7 @@
 //
 //	request -> controller (pure) -> command.Group -> raft -> machine: image + changes -> publisher -> subscribers
 //
-// It owns the proposer and the publisher, the only two goroutines here. Rules are in controller, records in command, the
+// It owns the proposer and the publisher and, where there are other nodes, how this one finds its cluster and answers theirs. Rules are in controller, records in command, the
 // value in image, settings in config, the log in raft.
 //
 // Invariants: the image moves only by committed entries of the log; subscribers see every change once and in order; a

@@ -3,6 +3,7 @@ package metadata
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -25,8 +26,9 @@ type plan func(*image.Image) command.Group
 
 // proposal is one request on its way into the log.
 type proposal struct {
-	plan plan
-	done chan outcome // buffered
+	plan  plan
+	taken atomic.Bool  // by the proposer, to plan it, or by a caller that gave up before that
+	done  chan outcome // buffered
 }
 
 // outcome is what became of a proposal: at index of the log, or not because of err.
@@ -113,6 +115,9 @@ func (p *proposer) planAll(batch []*proposal) (groups []command.Group, proposed 
 	img := p.machine.newest.Load()
 	ahead, seen := img, 0 // the image after the first seen groups; applied only when another request needs it
 	for _, one := range batch {
+		if one.taken.Swap(true) {
+			continue // nobody waits for it
+		}
 		if seen < len(groups) {
 			ahead, _ = command.Apply(ahead, img.Index()+1, groups[seen:], image.NewChanges())
 			seen = len(groups)
@@ -147,6 +152,9 @@ func (n *Node) change(ctx context.Context, plan plan) (index uint64, err error) 
 	select {
 	case result = <-one.done:
 	case <-ctx.Done():
+		if !one.taken.Swap(true) {
+			return 0, refusal(raft.ErrNotLeader) // and will not be
+		}
 		return 0, refusal(raft.ErrOutcomeUnknown)
 	case <-n.joined:
 		return 0, refusal(errClosed)

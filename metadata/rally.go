@@ -11,42 +11,55 @@ import (
 const (
 	rallyIntervalMin = 100 * time.Millisecond // between looks of a node that knows no leader
 	rallyIntervalMax = 2 * time.Second
+	rallyPause       = 30 * time.Millisecond // after a change of leader, which is often two
 )
 
 // rally runs until the node is closed. A node that has started tells the others, so that they reach it at once; when a
-// majority of voters has started and nobody leads, the one with the longest log stands for election instead of waiting for
-// a timeout. A node that the cluster does not know, or knows by another address, asks to be admitted.
+// majority of voters is there and nobody leads, the one with the longest log stands for election instead of waiting for a
+// timeout. A node that the cluster does not know, or knows by another address, asks to be admitted.
 func (n *Node) rally(ctx context.Context) {
 	j := &joiner{cfg: n.cfg, quorum: n.quorum}
-	interval := rallyIntervalMin
+	interval, asked := rallyIntervalMin, true // a start asks everybody, and so tells them
 	for ctx.Err() == nil {
 		_, changed := n.quorum.Leader()
-		if n.rallyOnce(ctx, j) {
-			changed, interval = nil, rallyIntervalMin // until a member asks
-		}
-		var look <-chan time.Time
-		if changed != nil {
-			timer := time.NewTimer(interval)
-			defer timer.Stop() // few: until a leader is known
-			look = timer.C
-			interval = min(2*interval, rallyIntervalMax)
+		settled := n.rallyOnce(ctx, j, asked)
+		asked = false
+		timer := time.NewTimer(interval)
+		look := timer.C
+		if settled {
+			look, interval = nil, rallyIntervalMin
+		} else {
+			changed, interval = nil, min(2*interval, rallyIntervalMax) // it looks soon enough
 		}
 		select {
 		case <-look:
 		case <-changed:
+			sleep(ctx, rallyPause)
 		case <-n.greeter.voters:
+			asked = true
 		case <-ctx.Done():
 		}
+		timer.Stop()
 	}
 }
 
-// rallyOnce asks everybody once; true when there is nothing left to do.
-func (n *Node) rallyOnce(ctx context.Context, j *joiner) (settled bool) {
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// rallyOnce asks everybody once, unless this node is a member and knows a leader and nobody has asked; true when there is
+// nothing left to do.
+func (n *Node) rallyOnce(ctx context.Context, j *joiner, asked bool) (settled bool) {
 	state := n.quorum.State()
-	if state.LeaderID == n.cfg.NodeID {
+	self, position := j.self(), positionOf(n.quorum)
+	if state.LeaderID == n.cfg.NodeID || state.LeaderID >= 0 && !asked && join.Knows(membersOf(state), self) {
 		return true
 	}
-	self, position := j.self(), positionOf(n.quorum)
 	answers := j.askAll(ctx, n.knownAddresses(state, j), join.Question{From: self, Position: position})
 	leader, known := join.FindLeader(self, state.LeaderID, answers)
 	if !known {
@@ -59,7 +72,7 @@ func (n *Node) rallyOnce(ctx context.Context, j *joiner) (settled bool) {
 		j.tell(j.admit(ctx, leader.Address).Wait)
 		return false
 	}
-	return state.LeaderID >= 0
+	return n.quorum.State().LeaderID >= 0
 }
 
 // knownAddresses are those of the members and of the configuration.

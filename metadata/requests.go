@@ -1,7 +1,6 @@
 package metadata
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/millrace-io/millrace/metadata/command"
@@ -96,5 +95,8 @@ func (n *Node) one(ctx context.Context, plan func(*image.Image) (command.Group, 
 		}
 		return group
 	})
-	return cmp.Or(err, refused)
+	if err != nil {
+		return err // without a look at what the plan says: a caller that gave up may be here before it
+	}
+	return refused
 }

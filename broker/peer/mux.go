@@ -26,15 +26,16 @@ type Mux struct {
 
 	mu         sync.Mutex // guards the rest
 	pending    map[net.Conn]struct{}
-	remembered map[string]Identity // by remote address
-	order      []string            // keys of remembered, the oldest first
+	remembered map[string]Identity    // by remote address
+	order      []string               // keys of remembered, the oldest first
+	told       map[Identity]time.Time // when a refusal was logged, by who and (for ClusterID) why
 }
 
 // NewMux makes the multiplexer of a listener, which it owns from here on.
 func NewMux(l net.Listener, cfg Config) *Mux {
 	m := &Mux{
 		cfg: cfg.withDefaults(), listener: l, slots: make(chan struct{}, maxPendingHandshakes), closed: make(chan struct{}),
-		pending: map[net.Conn]struct{}{}, remembered: map[string]Identity{},
+		pending: map[net.Conn]struct{}{}, remembered: map[string]Identity{}, told: map[Identity]time.Time{},
 		accepted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "millrace_peer_connections_accepted_total", Help: "Connections of other brokers that were accepted, by purpose.",
 		}, []string{"purpose"}),
@@ -151,6 +152,9 @@ func (m *Mux) refuse(conn net.Conn, h hello, err error) {
 	}
 	m.refused.Inc()
 	if errors.Is(err, ErrRefused) {
+		if !m.news(h.from, err.Error()) {
+			return
+		}
 		m.cfg.Logger.Warn("refused connection of a broker", "remote", conn.RemoteAddr().String(), "node.id", h.from.NodeID,
 			"cluster.id", h.from.ClusterID, "purpose", h.purpose.String(), "reason", err.Error())
 		return
@@ -160,6 +164,22 @@ func (m *Mux) refuse(conn net.Conn, h hello, err error) {
 		reason = "the handshake was not finished in time"
 	}
 	m.cfg.Logger.Warn("connection to the inter-broker listener is not of a broker", "remote", conn.RemoteAddr().String(), "reason", reason)
+}
+
+// news says whether a refusal was not told lately: who is refused tries again many times a second.
+func (m *Mux) news(from Identity, reason string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	if len(m.told) > maxPendingHandshakes {
+		clear(m.told)
+	}
+	from.ClusterID = reason
+	if last, ok := m.told[from]; ok && now.Sub(last) < tellAgain {
+		return false
+	}
+	m.told[from] = now
+	return true
 }
 
 func (m *Mux) remember(remote string, id Identity) {

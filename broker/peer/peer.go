@@ -64,6 +64,7 @@ var (
 
 const (
 	defaultHandshakeTimeout = 5 * time.Second
+	tellAgain               = 10 * time.Second // between two lines about the same refusal
 
 	maxClusterIDBytes    = 64
 	maxReasonBytes       = 255

@@ -165,8 +165,11 @@ type Leader struct {
 }
 
 // Knows says whether the cluster has a node as a member, by the address that it has now.
-func (l Leader) Knows(p Party) bool {
-	return slices.ContainsFunc(l.members, func(m Member) bool { return same(m.Party, p) && m.Address == p.Address })
+func (l Leader) Knows(p Party) bool { return Knows(l.members, p) }
+
+// Knows says whether a node is among the members, by the address that it has now.
+func Knows(members []Member, p Party) bool {
+	return slices.ContainsFunc(members, func(m Member) bool { return same(m.Party, p) && m.Address == p.Address })
 }
 
 // FindLeader returns the leader that a node or one of those that answered knows, unless that one says that it leads no more.

@@ -64,25 +64,27 @@ func (q *Quorum) watchStreams() {
 // do so one after the other, the lowest node id first, so that they do not split the votes; one whose log is behind is
 // refused by the next, whose turn it then is.
 func (q *Quorum) succeed() {
+	term := q.raft.CurrentTerm()
 	_, leader := q.raft.LeaderWithID()
 	turn := q.turn(leader)
 	if leader == "" || turn < 0 || !q.isGone(leader) {
 		return
 	}
 	q.cfg.Logger.Warn("the process that led the metadata quorum is gone", "leader", nodeID(leader))
-	for round := range 2 { // a vote given meanwhile is waited for once
-		term := q.raft.CurrentTerm()
-		if !q.sleep(time.Duration(turn) * succession) {
+	wait := time.Duration(turn) * succession
+	for range 3 {
+		if !q.sleep(wait) {
 			return
 		}
 		if _, now := q.raft.LeaderWithID(); now != leader && now != "" {
 			return
 		}
-		if turn == 0 || q.raft.CurrentTerm() == term {
+		now := q.raft.CurrentTerm()
+		if now == term {
 			q.StandIfIdle()
 			return
 		}
-		turn += round + 1
+		term, wait = now, 2*succession // another stands: it is given time
 	}
 }
 

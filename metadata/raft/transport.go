@@ -1,9 +1,13 @@
 package raft
 
 import (
+	"errors"
 	"io"
 	"log/slog"
+	"net"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -105,7 +109,7 @@ func (t *transport) Close() error {
 // AppendEntries implements hraft.Transport.
 func (t *transport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
 	for {
-		err := t.NetworkTransport.AppendEntries(id, target, args, resp)
+		err := onFreshStream(func() error { return t.NetworkTransport.AppendEntries(id, target, args, resp) })
 		if err == nil {
 			t.answered(id, target, args, resp)
 			return nil
@@ -156,6 +160,39 @@ func (t *transport) again(id hraft.ServerID, target hraft.ServerAddress, term ui
 		}
 	}
 	return false
+}
+
+// RequestVote implements hraft.Transport.
+func (t *transport) RequestVote(id hraft.ServerID, target hraft.ServerAddress, args *hraft.RequestVoteRequest, resp *hraft.RequestVoteResponse) error {
+	return onFreshStream(func() error { return t.NetworkTransport.RequestVote(id, target, args, resp) })
+}
+
+// RequestPreVote implements hraft.WithPreVote.
+func (t *transport) RequestPreVote(id hraft.ServerID, target hraft.ServerAddress, args *hraft.RequestPreVoteRequest, resp *hraft.RequestPreVoteResponse) error {
+	return onFreshStream(func() error { return t.NetworkTransport.RequestPreVote(id, target, args, resp) })
+}
+
+// TimeoutNow implements hraft.Transport.
+func (t *transport) TimeoutNow(id hraft.ServerID, target hraft.ServerAddress, args *hraft.TimeoutNowRequest, resp *hraft.TimeoutNowResponse) error {
+	return onFreshStream(func() error { return t.NetworkTransport.TimeoutNow(id, target, args, resp) })
+}
+
+// onFreshStream repeats a request, which must bear that, over as many streams as may be pooled: those of a process that has
+// started anew since are dead, and an election must not fail for that.
+func onFreshStream(request func() error) error {
+	err := request()
+	for range pooledStreams {
+		if !isDeadStream(err) {
+			break
+		}
+		err = request()
+	}
+	return err
+}
+
+func isDeadStream(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, net.ErrClosed) || err != nil && strings.Contains(err.Error(), "EOF") // the decoder's own
 }
 
 // InstallSnapshot implements hraft.Transport.
