@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/record"
@@ -86,7 +87,6 @@ func TestDivergedLogIsCutAndNothingOfItAcknowledged(t *testing.T) {
 	mustAppend(t, m, 1, "common")
 	m.nodes[2].setCut(1, true)
 	m.nodes[3].setCut(1, true)
-	time.Sleep(250 * time.Millisecond) // waits at the leader that were under way end
 	old := m.on(1, "orders", 0)
 	lost := []log.Entry{entry(t, "lost 1"), entry(t, "lost 2"), entry(t, "lost 3")}
 	epoch, err := old.Append(lost, AcksAll, log.OriginClient, AnyEpoch)
@@ -239,4 +239,140 @@ func checkAcknowledged(t *testing.T, m *mesh, number int32, want map[int64]strin
 			t.Errorf("partition %d: %q was acknowledged at %d, there is %q", number, value, offset, got[offset])
 		}
 	}
+}
+
+// A producer whose leader dies sends its last batches again to the next one, which must know them: Redpanda's finding #3039.
+func TestNewLeaderKnowsDuplicates(t *testing.T) {
+	m := newMesh(t, 3)
+	m.create("orders", map[string]string{"min.insync.replicas": "2"}, []int32{1, 2, 3})
+	idempotent := func(sequence int32) []log.Entry {
+		b := record.NewBuilder(record.BuilderOptions{HasProducer: true, ProducerID: 7, ProducerEpoch: 0, BaseSequence: sequence})
+		b.Append(time.Now().UnixMilli(), nil, []byte("x"), nil)
+		built, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []log.Entry{{Batch: built}}
+	}
+	var first []log.Entry
+	for sequence := range int32(5) {
+		entries := idempotent(sequence)
+		epoch, err := m.on(1, "orders", 0).Append(entries, AcksAll, log.OriginClient, AnyEpoch)
+		if err != nil || entries[0].Err != nil {
+			t.Fatal(err, entries[0].Err)
+		}
+		p := m.on(1, "orders", 0)
+		m.eventually("it is committed", func() bool { return p.Committed(entries[0].LastOffset+1, epoch) == nil })
+		first = append(first, entries[0])
+	}
+	m.nodes[1].crash(rand.New(rand.NewPCG(1, 1)))
+	m.fence(1)
+	leader := m.on(m.state("orders", 0).Leader, "orders", 0)
+	for sequence := range int32(5) {
+		entries := idempotent(sequence)
+		if _, err := leader.Append(entries, AcksAll, log.OriginClient, AnyEpoch); err != nil || entries[0].Err != nil {
+			t.Fatal(err, entries[0].Err)
+		}
+		if !entries[0].Duplicate || entries[0].BaseOffset != first[sequence].BaseOffset {
+			t.Errorf("batch %d sent again: duplicate %v at offset %d, it was at %d", sequence, entries[0].Duplicate, entries[0].BaseOffset, first[sequence].BaseOffset)
+		}
+	}
+}
+
+// A follower comes back and its leader has deleted all that it lacks, up to the middle of a batch.
+func TestFollowerBeginsAnewWhereItsLeaderBegins(t *testing.T) {
+	m := newMesh(t, 3)
+	m.create("orders", map[string]string{"min.insync.replicas": "1"}, []int32{1, 2, 3})
+	mustAppend(t, m, 1, "a")
+	m.nodes[3].stop()
+	m.fence(3)
+	leader := m.on(1, "orders", 0)
+	for range 5 {
+		entries := []log.Entry{entry(t, "one", "two", "three")}
+		if _, err := leader.Append(entries, 1, log.OriginClient, AnyEpoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.eventually("it is committed", func() bool { return leader.HighWatermark() == 16 })
+	target, _, err := leader.DeleteRecords(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.eventually("the living follower has deleted, too", func() bool { return leader.LowWatermark() == target })
+	m.nodes[3].run()
+	m.eventually("it is in sync", func() bool { return len(m.state("orders", 0).ISR) == 3 })
+	p := m.on(3, "orders", 0)
+	m.eventually("it begins where the leader does", func() bool { return p.LogStartOffset() == 8 && p.LogEndOffset() == 16 })
+	if got, want := read(t, p, 16), read(t, leader, 16); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, the leader has %d", len(got), len(want))
+	}
+}
+
+func TestReplicaMovesToAnotherBroker(t *testing.T) {
+	m := newMesh(t, 3)
+	m.create("orders", nil, []int32{1, 2})
+	m.create("others", nil, []int32{1, 2, 3}) // so that fetchers wait at leader 1
+	for i := range 10 {
+		mustAppend(t, m, 1, fmt.Sprint(i))
+	}
+	old := m.on(2, "orders", 0)
+	m.must(func(img *image.Image) (command.Group, error) {
+		errs, group := m.controller.AlterReassignments(img, security.DefaultTenant,
+			[]controller.Reassignment{{Topic: "orders", Partition: 0, Replicas: []int32{1, 3}}}, true)
+		return group, errors.Join(errs...)
+	})
+	m.eventually("the new replica is in sync and the old one is none", func() bool {
+		s := m.state("orders", 0)
+		return slices.Equal(s.Replicas, []int32{1, 3}) && slices.Equal(s.ISR, []int32{1, 3})
+	})
+	m.sameEverywhere("orders", 0)
+	m.eventually("the old one is gone", func() bool { return m.on(2, "orders", 0) == nil && old.removed.Load() })
+	if dirs := m.nodes[2].dir.Partitions(); slices.ContainsFunc(dirs, func(tp log.TopicPartition) bool { return tp.Topic == "orders" }) {
+		t.Errorf("broker 2 still has %v", dirs)
+	}
+	mustAppend(t, m, 1, "after")
+}
+
+func TestFetchedBatchesAreChecked(t *testing.T) {
+	good := entry(t, "x").Batch
+	good.SetPartitionLeaderEpoch(4)
+	damaged, later := bytes.Clone(good), record.Batch(bytes.Clone(good))
+	damaged[len(damaged)-1] ^= 1
+	later.SetPartitionLeaderEpoch(6)
+	for name, test := range map[string]struct {
+		records []byte
+		ok      bool
+	}{
+		"as written": {good, true}, "two": {append(bytes.Clone(good), good...), true}, "a bit flipped": {damaged, false},
+		"cut short": {good[:len(good)-1], false}, "of a later epoch": {later, false}, "garbage": {[]byte("garbage"), false},
+	} {
+		if _, err := checkFetched(nil, test.records, 5); (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzFetchAnswer(f *testing.F) {
+	answer := kmsg.NewPtrFetchResponse()
+	answer.Version = fetchVersion
+	topic := kmsg.NewFetchResponseTopic()
+	p := kmsg.NewFetchResponseTopicPartition()
+	p.RecordBatches = []byte("records")
+	p.DivergingEpoch.Epoch, p.DivergingEpoch.EndOffset = 3, 10
+	topic.Partitions = append(topic.Partitions, p)
+	answer.Topics = append(answer.Topics, topic)
+	f.Add(answer.AppendTo(nil))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var a fetchAnswer
+		if a.ReadFrom(body) != nil {
+			return
+		}
+		total := 0
+		for _, part := range a.parts {
+			total += len(part.records)
+		}
+		if total > len(body) {
+			t.Fatalf("%d bytes of records in %d", total, len(body))
+		}
+	})
 }

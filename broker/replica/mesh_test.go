@@ -24,7 +24,8 @@ import (
 )
 
 // mesh is several managers in one process, each with a file system in memory, over links that are method calls. The pure
-// controller decides on one image, which every manager that runs follows.
+// controller decides on one image, which every manager that runs follows. Fetches may wait for a minute at the leader:
+// whatever should end a wait and does not shows as a test that hangs.
 type mesh struct {
 	t          *testing.T
 	controller *controller.Controller
@@ -123,7 +124,7 @@ func (n *meshNode) run() {
 	})
 	manager, err := New(Config{NodeID: n.id, Dirs: []*log.Dir{dir}, CleanerDisabled: true, Settings: config.NewResolver(n.id, nil), Clock: time.Now, Logger: logger,
 		Cluster: Cluster{Leaders: n, Controller: n, BrokerEpoch: func() int64 { return n.epoch }, MaxLag: 2 * time.Second,
-			FetchWait: 200 * time.Millisecond, FetchBackoff: 50 * time.Millisecond, RackAware: true}})
+			FetchWait: time.Minute, FetchBackoff: 50 * time.Millisecond, RackAware: true}})
 	if err != nil {
 		m.t.Fatal(err)
 	}
