@@ -30,7 +30,7 @@ type Config struct {
 	CleanerInterval        time.Duration // log.cleaner.backoff.ms; default 15 s
 	CleanerKeyMapBytes     int           // log.cleaner.dedupe.buffer.size, allocated while a log is cleaned; default 32 MiB
 	CleanerDisabled        bool          // log.cleaner.enable=false
-	OpenConcurrency        int           // logs opened at a time when the first image arrives; default 8
+	OpenConcurrency        int           // logs opened at a time when the first image arrives; default 64: each waits for a flush, which they share
 
 	Cluster // the other brokers; zero: there are none
 
@@ -94,7 +94,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.RetentionCheckInterval = 5 * time.Minute
 	}
 	if cfg.OpenConcurrency <= 0 {
-		cfg.OpenConcurrency = 8
+		cfg.OpenConcurrency = 64
 	}
 	m := &Manager{
 		cfg: cfg, ended: make(chan struct{}), byID: map[image.TopicID]*Topic{}, byName: map[string]map[string]*Topic{},
