@@ -20,7 +20,7 @@ var codecNumbers = map[string]uint8{"none": 0, "gzip": 1, "snappy": 2, "lz4": 3,
 func withClient(c *cell, use func(context.Context, *kgo.Client) error, options ...kgo.Opt) error {
 	ctx, cancel := context.WithTimeout(context.Background(), refereeWithin)
 	defer cancel()
-	k, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.address), kgo.FetchMaxWait(100 * time.Millisecond)}, options...)...)
+	k, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(c.address, ",")...), kgo.FetchMaxWait(100 * time.Millisecond)}, options...)...)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -19,7 +20,7 @@ func main() {
 type client struct{ bootstrap string }
 
 func (c *client) open(options ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.bootstrap), kgo.MetadataMinAge(250 * time.Millisecond)}, options...)...)
+	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(c.bootstrap, ",")...), kgo.MetadataMinAge(250 * time.Millisecond)}, options...)...)
 }
 
 func (c *client) Produce(ctx context.Context, how scenario.Sending, records []scenario.Record) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -29,7 +30,7 @@ func (c *client) Produce(ctx context.Context, how scenario.Sending, records []sc
 	}
 	codecs := map[string]kafka.Compression{"gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd}
 	w := &kafka.Writer{
-		Addr: kafka.TCP(c.bootstrap), Topic: how.Topic, RequiredAcks: kafka.RequiredAcks(how.Acks), Compression: codecs[how.Codec],
+		Addr: kafka.TCP(strings.Split(c.bootstrap, ",")...), Topic: how.Topic, RequiredAcks: kafka.RequiredAcks(how.Acks), Compression: codecs[how.Codec],
 		BatchTimeout: 5 * time.Millisecond, BatchBytes: 2 << 20, Balancer: kafka.BalancerFunc(byWriterData),
 	}
 	out := make([]kafka.Message, len(records))
@@ -56,7 +57,7 @@ func convert(m kafka.Message) scenario.Record {
 }
 
 func (c *client) Read(ctx context.Context, topic string, from scenario.Start, n int, ready func() error) ([]scenario.Record, error) {
-	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{c.bootstrap}, Topic: topic, MinBytes: 1, MaxBytes: 4 << 20, MaxWait: 200 * time.Millisecond})
+	r := kafka.NewReader(kafka.ReaderConfig{Brokers: strings.Split(c.bootstrap, ","), Topic: topic, MinBytes: 1, MaxBytes: 4 << 20, MaxWait: 200 * time.Millisecond})
 	defer r.Close()
 	var err error
 	switch from.At {
@@ -88,7 +89,7 @@ func (c *client) Read(ctx context.Context, topic string, from scenario.Start, n 
 }
 
 func (c *client) endOffset(ctx context.Context, topic string) (int64, error) {
-	conn, err := kafka.DialLeader(ctx, "tcp", c.bootstrap, topic, 0)
+	conn, err := kafka.DialLeader(ctx, "tcp", strings.Split(c.bootstrap, ",")[0], topic, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -103,7 +104,7 @@ type member struct {
 
 func (c *client) Join(_ context.Context, group, topic string) (scenario.Member, error) {
 	return &member{Reader: kafka.NewReader(kafka.ReaderConfig{
-		Brokers: []string{c.bootstrap}, GroupID: group, Topic: topic, StartOffset: kafka.FirstOffset, MinBytes: 1, MaxBytes: 4 << 20, MaxWait: 200 * time.Millisecond,
+		Brokers: strings.Split(c.bootstrap, ","), GroupID: group, Topic: topic, StartOffset: kafka.FirstOffset, MinBytes: 1, MaxBytes: 4 << 20, MaxWait: 200 * time.Millisecond,
 		SessionTimeout: 10 * time.Second, HeartbeatInterval: 300 * time.Millisecond, JoinGroupBackoff: 200 * time.Millisecond,
 	})}, nil
 }
@@ -136,7 +137,7 @@ func (m *member) Commit(ctx context.Context) error {
 type admin struct{ *kafka.Client }
 
 func (c *client) Admin() (scenario.Admin, error) {
-	return &admin{&kafka.Client{Addr: kafka.TCP(c.bootstrap), Timeout: 20 * time.Second}}, nil
+	return &admin{&kafka.Client{Addr: kafka.TCP(strings.Split(c.bootstrap, ",")...), Timeout: 20 * time.Second}}, nil
 }
 
 func (a *admin) CreateTopic(ctx context.Context, topic string, partitions int, configs map[string]string) error {

@@ -11,7 +11,7 @@ const { positionals, values: o } = parseArgs({
 })
 o.count = Number(o.count)
 const deadline = Date.now() + 100000
-const kafka = new Kafka({ clientId: 'driver', brokers: [o.bootstrap], logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100 } })
+const kafka = new Kafka({ clientId: 'driver', brokers: o.bootstrap.split(','), logLevel: logLevel.NOTHING, retry: { initialRetryTime: 100 } })
 const sleep = millis => new Promise(done => setTimeout(done, millis))
 
 async function until(what, done) {

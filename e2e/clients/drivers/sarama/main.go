@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -13,7 +14,7 @@ import (
 )
 
 func main() {
-	scenario.Main(func(bootstrap string) scenario.Client { return &client{brokers: []string{bootstrap}} })
+	scenario.Main(func(bootstrap string) scenario.Client { return &client{brokers: strings.Split(bootstrap, ",")} })
 }
 
 type client struct{ brokers []string }

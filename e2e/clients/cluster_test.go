@@ -1,0 +1,64 @@
+//go:build e2e
+
+package clients
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace-io/millrace/e2e/harness"
+)
+
+// Every client against three brokers of which one after the other is restarted, again and again until all are through.
+// What a broker is asked at the moment of its stop must reach nobody as an error: the clients are those of the matrix, with
+// the settings of the matrix. acks=0 and acks=1 are left out, which promise nothing when a leader goes.
+func TestClientsOfThreeBrokersRestartedInTurn(t *testing.T) {
+	replicated := maps.Clone(settings)
+	replicated["default.replication.factor"] = "3"
+	cluster := harness.StartCluster(t, harness.ClusterConfig{Settings: replicated})
+	rows := clientRows(t)
+	columns := slices.DeleteFunc(features(), func(f *feature) bool { return f.acks == "0" || f.acks == "1" })
+	results := newTable(rows, columns)
+	enough, ended, count := make(chan struct{}), make(chan struct{}), 0
+	go func() {
+		defer close(ended) // also when a node does not come back, which ends this goroutine and fails the test
+		restartInTurn(cluster, enough, &count)
+	}()
+	t.Run("matrix", func(t *testing.T) {
+		for _, row := range rows {
+			t.Run(row.name, func(t *testing.T) {
+				t.Parallel()
+				for _, column := range columns {
+					t.Run(column.name, func(t *testing.T) {
+						results.set(row, column, runCell(t, strings.Join(cluster.Addresses(), ","), row, column))
+					})
+				}
+			})
+		}
+	})
+	close(enough)
+	<-ended
+	t.Logf("%d restarts; clients of three brokers:\n%s", count, results.text())
+	if count < 3 {
+		t.Errorf("%d restarts: the clients hardly met one", count)
+	}
+}
+
+// restartInTurn stops and starts one node after the other, with some peace between, and counts.
+func restartInTurn(cluster *harness.Cluster, enough <-chan struct{}, count *int) {
+	for {
+		for _, node := range cluster.Nodes() {
+			select {
+			case <-enough:
+				return
+			case <-time.After(2 * time.Second):
+			}
+			node.Stop()
+			node.Restart()
+			*count++
+		}
+	}
+}
