@@ -37,7 +37,7 @@ func (s *Services) voterFault(c *Call, clusterID *string) error {
 	case !s.allowedOnCluster(c, security.OperationAlter):
 		return kerr.ClusterAuthorizationFailed
 	case clusterID != nil && *clusterID != s.Metadata.ClusterID():
-		return kerr.InconsistentClusterID
+		return refuse(kerr.InconsistentClusterID, fmt.Sprintf("The given id %q doesn't match the cluster id %q", *clusterID, s.Metadata.ClusterID()))
 	case !s.Metadata.IsController():
 		return kerr.NotController
 	}
