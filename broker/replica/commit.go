@@ -40,16 +40,19 @@ func (p *Partition) hold(l *log.Log) {
 // publish makes visible what the leader's state says now, and reports whether the high watermark moved. The caller holds
 // mu, and calls spread when it did.
 func (p *Partition) publish() (moved bool) {
-	p.enoughInSync.Store(p.leader.EnoughInSync())
+	if enough := p.leader.EnoughInSync(); enough != p.enoughInSync.Load() { // a store costs each flush more than a look
+		p.enoughInSync.Store(enough)
+	}
 	moved = p.raise(p.leader.HighWatermark())
 	return p.setKnown(p.leader.Known()) || moved
 }
 
 // setKnown says whether readers may be told the high watermark; who waits for that looks anew. The caller holds mu.
 func (p *Partition) setKnown(known bool) (changed bool) {
-	if p.known.Swap(known) == known {
+	if p.known.Load() == known {
 		return false
 	}
+	p.known.Store(known)
 	for w := p.watches.head; known && w != nil; w = w.next {
 		w.waiter.wake()
 	}
@@ -109,6 +112,9 @@ func release(waiting []offsetWaiter, reached int64) []offsetWaiter {
 // whether it did. The waiter is signalled when the last of its offsets is reached, or cannot be reached any more: Committed
 // tells which. leaderEpoch is what Append returned.
 func (p *Partition) AwaitOffset(offset int64, leaderEpoch int32, w *Waiter) bool {
+	if p.highWatermark.Load() >= offset {
+		return false
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.highWatermark.Load() >= offset || !p.sameTenure(leaderEpoch) || p.Err() != nil {
