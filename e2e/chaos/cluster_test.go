@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/e2e/harness"
 )
@@ -142,6 +144,37 @@ func (s *scene) awaitInSync(within time.Duration) {
 		}
 		return nil
 	})
+}
+
+// awaitVoters waits until the metadata quorum is whole: as many voters as nodes, all of which have caught up.
+func (s *scene) awaitVoters(within time.Duration) {
+	s.t.Helper()
+	began := time.Now()
+	harness.Await(s.t, "a whole metadata quorum", within, func(ctx context.Context) error {
+		request := kmsg.NewPtrDescribeQuorumRequest()
+		request.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
+		answer, err := request.RequestWith(ctx, s.flow.clients[0])
+		if err != nil {
+			return err
+		}
+		if len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
+			return fmt.Errorf("answer %+v", answer)
+		}
+		p := answer.Topics[0].Partitions[0]
+		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+			return err
+		}
+		if len(p.CurrentVoters) != len(s.Nodes()) {
+			return fmt.Errorf("%d voters and %d observers", len(p.CurrentVoters), len(p.Observers))
+		}
+		for _, v := range p.CurrentVoters {
+			if v.LogEndOffset < p.HighWatermark-10 {
+				return fmt.Errorf("voter %d is at %d of %d", v.ReplicaID, v.LogEndOffset, p.HighWatermark)
+			}
+		}
+		return nil
+	})
+	s.t.Logf("the quorum is whole after %v", time.Since(began).Round(time.Millisecond))
 }
 
 // end mends nothing any more: it wants progress, every replica in sync, a clean history, and equal replicas.
