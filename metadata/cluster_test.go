@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -225,6 +226,8 @@ func (c *cluster) same() {
 
 // cutter is a process's way to the network: it can be cut for a while, or ended as the end of a process does.
 type cutter struct {
+	dials atomic.Int64 // connections opened
+
 	l net.Listener
 
 	mu       sync.Mutex // guards the rest
@@ -235,6 +238,7 @@ type cutter struct {
 func newCutter() *cutter { return new(cutter) }
 
 func (c *cutter) dial(network, address string, timeout time.Duration) (net.Conn, error) {
+	c.dials.Add(1)
 	conn, err := net.DialTimeout(network, address, timeout)
 	if err != nil {
 		return nil, err
@@ -309,4 +313,22 @@ func TestNodesMakeAClusterFromTheirConfigurationAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Members that know a leader ask each other nothing: each question once made the asked one ask everybody, without an end.
+func TestSettledMembersAreQuiet(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll(1, 2, 3)
+	c.allocate()
+	dials := func() (sum int64) {
+		for _, m := range c.members {
+			sum += m.cut.dials.Load()
+		}
+		return sum
+	}
+	c.eventually("no node opens a connection for a while", func() bool {
+		before := dials()
+		time.Sleep(300 * time.Millisecond)
+		return dials() == before
+	})
 }

@@ -12,6 +12,7 @@ const (
 	rallyIntervalMin = 100 * time.Millisecond // between looks of a node that knows no leader
 	rallyIntervalMax = 2 * time.Second
 	rallyPause       = 30 * time.Millisecond // after a change of leader, which is often two
+	rallyBreath      = 10 * time.Millisecond // between two looks at least: nodes without a leader ask each other in turn
 )
 
 // rally runs until the node is closed. A node that has started tells the others, so that they reach it at once; when a
@@ -36,6 +37,7 @@ func (n *Node) rally(ctx context.Context) {
 		case <-changed:
 			sleep(ctx, rallyPause)
 		case <-n.greeter.voters:
+			sleep(ctx, rallyBreath)
 			asked = true
 		case <-ctx.Done():
 		}
@@ -60,7 +62,9 @@ func (n *Node) rallyOnce(ctx context.Context, j *joiner, asked bool) (settled bo
 	if state.LeaderID == n.cfg.NodeID || state.LeaderID >= 0 && !asked && join.Knows(membersOf(state), self) {
 		return true
 	}
-	answers := j.askAll(ctx, n.knownAddresses(state, j), join.Question{From: self, Position: position})
+	question := join.Question{From: self, Position: position}
+	question.Position.Runs = state.LeaderID < 0 // who knows a leader makes nobody else look
+	answers := j.askAll(ctx, n.knownAddresses(state, j), question)
 	leader, known := join.FindLeader(self, state.LeaderID, answers)
 	if !known {
 		if join.Stands(self, position, votersOf(state), answers) && n.quorum.StandIfIdle() {

@@ -27,7 +27,7 @@ type Party struct {
 
 // Position is how far a node's log goes.
 type Position struct {
-	Runs                bool // it takes part in elections; false: it is still joining
+	Runs                bool // it takes part in elections; false: it is still joining. In a question: and it knows no leader
 	LastTerm, LastIndex uint64
 }
 
