@@ -26,7 +26,7 @@ func (in *input) readDescriptor(fd uintptr) bool {
 		in.take()
 	}
 	for {
-		n, err := syscall.Read(int(fd), in.buf[in.end:])
+		n, err := readSocket(fd, in.buf[in.end:])
 		switch err {
 		case nil:
 			in.n, in.err = n, nil

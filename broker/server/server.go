@@ -129,7 +129,7 @@ func (s *Server) newConnection(conn net.Conn, host string) *connection {
 		Identity: security.Anonymous(host)}
 	c := &connection{server: s, net: conn, peer: peer, end: cancel, session: s.cfg.NewSession(peer)}
 	c.in = newInput(conn, s.slabs, s.cfg.MemoryBudget, &s.inputBytes, s.cfg.IdleReadBufferBytes, s.cfg.MaxDrainBytes)
-	c.out = Writer{conn: c, sender: newFileSender(c.in.raw)}
+	c.out = Writer{conn: c, sender: newFileSender(c.in.raw), direct: newDescriptorWriter(c.in.raw)}
 	c.lastActive.Store(s.cfg.Clock().UnixNano())
 	return c
 }

@@ -32,6 +32,7 @@ type Writer struct {
 	pending int // bytes of slices in all answers not yet written
 	vectors net.Buffers
 	sender  fileSender
+	direct  descriptorWriter
 }
 
 // piece is a slice of a log that goes out after Buf[:at].
@@ -124,8 +125,7 @@ func (w *Writer) Flush() error {
 
 func (w *Writer) flush() error {
 	if len(w.pieces) == 0 {
-		_, err := w.conn.net.Write(w.Buf)
-		return err
+		return w.writeBytes(w.Buf)
 	}
 	at := 0
 	vectors := w.vectors[:0]
@@ -154,6 +154,14 @@ func (w *Writer) flush() error {
 	return err
 }
 
+func (w *Writer) writeBytes(p []byte) error {
+	if w.direct.usable() {
+		return w.direct.write(p)
+	}
+	_, err := w.conn.net.Write(p)
+	return err
+}
+
 func (w *Writer) sendFile(s *log.Slice) error {
 	err := w.sender.send(s.File, s.Position, s.SizeBytes)
 	if !errors.Is(err, errors.ErrUnsupported) {
@@ -168,8 +176,11 @@ func (w *Writer) sendFile(s *log.Slice) error {
 
 // writeVectors writes and returns an empty list with the same storage.
 func (w *Writer) writeVectors(vectors net.Buffers) (net.Buffers, error) {
-	if len(vectors) == 0 {
+	switch len(vectors) {
+	case 0:
 		return vectors, nil
+	case 1:
+		return vectors[:0], w.writeBytes(vectors[0])
 	}
 	w.vectors = vectors // WriteTo moves the slice on: the field keeps it from being allocated
 	_, err := w.vectors.WriteTo(w.conn.net)

@@ -1,0 +1,58 @@
+//go:build unix
+
+package server
+
+import (
+	"io"
+	"syscall"
+)
+
+// descriptorWriter writes bytes to the socket of a connection. Owned by the connection's goroutine.
+type descriptorWriter struct {
+	socket syscall.RawConn // nil: writes go through net.Conn, e.g. in tests without sockets
+	step   func(fd uintptr) bool
+
+	rest []byte // valid during write only
+	err  error  // result of step
+}
+
+func newDescriptorWriter(socket syscall.RawConn) descriptorWriter {
+	return descriptorWriter{socket: socket}
+}
+
+func (w *descriptorWriter) usable() bool { return w.socket != nil }
+
+// write writes all of p, waiting as often as the socket is full.
+func (w *descriptorWriter) write(p []byte) error {
+	if w.step == nil {
+		w.step = w.writeSome
+	}
+	w.rest, w.err = p, nil
+	err := w.socket.Write(w.step)
+	w.rest = nil
+	if err != nil {
+		return err
+	}
+	return w.err
+}
+
+// writeSome writes until nothing is left or the socket is full.
+func (w *descriptorWriter) writeSome(fd uintptr) bool {
+	for len(w.rest) > 0 {
+		n, err := writeSocket(fd, w.rest)
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return false
+		case err != nil:
+			w.err = err
+			return true
+		case n <= 0:
+			w.err = io.ErrUnexpectedEOF
+			return true
+		default:
+			w.rest = w.rest[n:]
+		}
+	}
+	return true
+}
