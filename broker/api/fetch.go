@@ -28,6 +28,15 @@ type fetchState struct {
 	targets []fetchTarget
 	watches []replica.Watch
 	found   []replica.Found // for a follower
+
+	// What is needed to go on with a request that waits.
+	limits    fetchLimits
+	deadline  time.Time
+	began     time.Time
+	answer    fetchAnswer
+	context   fetchContext
+	parked    bool
+	suspended bool // registered with the partitions, and left to Resume
 }
 
 // fetchedElementBytes is what a topic or partition of a Fetch takes in memory until it is answered.
@@ -80,60 +89,81 @@ func (s *session) handleFetch(req *server.Request, w *server.Writer) error {
 		defer s.services.MemoryBudget.Release(budgeted)
 		r.MaxWaitMillis = 0 // what others may wait for is not held while this one waits
 	}
-	defer f.release()
-	answer := fetchAnswer{correlationID: req.CorrelationID, version: req.Version}
+	f.parked = false
+	if s.waiter.Notify == nil {
+		s.waiter.Notify = w.Notifier()
+	}
+	f.answer = fetchAnswer{correlationID: req.CorrelationID, version: req.Version}
 	if r.ReplicaID >= 0 {
-		return s.fetchForFollower(w, &answer)
+		defer f.release()
+		return s.fetchForFollower(w, &f.answer)
 	}
-	context := s.api.fetches.begin(s, r, req.Version)
-	answer.code, answer.sessionID = context.code, context.id
-	if context.code != 0 {
-		return s.encodeFetch(w, &answer)
+	f.context = s.api.fetches.begin(s, r, req.Version)
+	f.answer.code, f.answer.sessionID = f.context.code, f.context.id
+	if f.answer.code != 0 {
+		defer f.release()
+		return s.encodeFetch(w, &f.answer)
 	}
-	limits := fetchLimits{
+	f.limits = fetchLimits{
 		maxBytes: min(int(r.MaxBytes), s.services.MaxFetchBytes), minBytes: int(r.MinBytes),
 		committed: r.Isolation == readCommitted, version: req.Version, rack: r.Rack,
 	}
-	limits.minBytes = min(limits.minBytes, limits.maxBytes)
-	if err := s.gather(w, limits, time.Duration(r.MaxWaitMillis)*time.Millisecond); err != nil {
-		return err
-	}
-	answer.code = s.api.fetches.end(s, &context)
-	return s.encodeFetch(w, &answer)
+	f.limits.minBytes = min(f.limits.minBytes, f.limits.maxBytes)
+	f.deadline = f.began.Add(time.Duration(r.MaxWaitMillis) * time.Millisecond)
+	return s.finishFetch(w)
 }
 
-// gather reads what there is, and waits until it is enough, an error must be told, or the client has waited long enough.
-func (s *session) gather(w *server.Writer, limits fetchLimits, maxWait time.Duration) error {
+// finishFetch answers the request once there is enough, or suspends it.
+func (s *session) finishFetch(w *server.Writer) error {
 	f := &s.fetch
-	bytes, urgent := s.read(limits)
-	if bytes >= limits.minBytes || urgent || maxWait <= 0 || len(f.targets) == 0 {
-		return nil
+	if err := s.gather(w); err != nil || f.suspended {
+		return err
 	}
-	deadline := s.services.Clock().Add(maxWait)
-	parked := false
-	for {
-		s.waiter.Reset(int64(limits.minBytes - bytes))
-		s.watch()
-		changed := f.changed(limits.committed)
-		left := deadline.Sub(s.services.Clock())
-		ended := left <= 0 || s.call.Context.Err() != nil
-		if !changed && !ended {
-			if !parked {
-				parked = true
-				defer w.Unpark()
-				if err := w.Park(); err != nil {
-					s.unwatch()
-					return err
-				}
+	defer f.release()
+	if f.parked {
+		w.Unpark()
+	}
+	f.answer.code = s.api.fetches.end(s, &f.context)
+	return s.encodeFetch(w, &f.answer)
+}
+
+// gather reads what there is until it is enough, an error must be told, or the client has waited long enough. It sets
+// suspended when whoever brings more will go on.
+func (s *session) gather(w *server.Writer) error {
+	f := &s.fetch
+	for s.lacks() {
+		if !f.parked {
+			f.parked = true
+			if err := w.Park(); err != nil {
+				s.unwatch()
+				return err
 			}
-			s.wait(s.call.Context, left)
 		}
-		s.unwatch()
-		f.releaseSlices()
-		bytes, urgent = s.read(limits)
-		if bytes >= limits.minBytes || urgent || ended {
+		left := f.deadline.Sub(s.services.Clock())
+		if f.suspended = w.Suspend(left); f.suspended {
 			return nil
 		}
+		s.wait(s.call.Context, left)
+		s.unwatch()
+	}
+	return nil
+}
+
+// lacks reads what there is and reports whether the answer has to wait for more; then it has registered for that.
+func (s *session) lacks() bool {
+	f := &s.fetch
+	for {
+		f.releaseSlices()
+		bytes, urgent := s.read(f.limits)
+		if bytes >= f.limits.minBytes || urgent || len(f.targets) == 0 || !f.deadline.After(s.services.Clock()) || s.call.Context.Err() != nil {
+			return false
+		}
+		s.waiter.Reset(int64(f.limits.minBytes - bytes))
+		s.watch()
+		if !f.changed(f.limits.committed) {
+			return true
+		}
+		s.unwatch()
 	}
 }
 

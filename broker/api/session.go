@@ -106,7 +106,10 @@ func (s *session) Handle(req *server.Request, w *server.Writer) error {
 	start := s.services.Clock()
 	var err error
 	if kmsg.Key(req.Key) == kmsg.Fetch {
-		err = s.handleFetch(req, w)
+		s.fetch.began = start
+		if err = s.handleFetch(req, w); s.fetch.suspended {
+			return err
+		}
 	} else {
 		err = s.handleDecoded(row, req, w)
 	}
@@ -122,11 +125,30 @@ func (s *session) Settle(w *server.Writer) error {
 	return s.settleProduce(w)
 }
 
+// Resume goes on with a Fetch that was suspended.
+func (s *session) Resume(w *server.Writer) error {
+	s.unwatch()
+	s.fetch.suspended = false
+	began := s.fetch.began
+	err := s.finishFetch(w)
+	if !s.fetch.suspended {
+		s.api.metrics.served(int16(kmsg.Fetch), 1, s.services.Clock().Sub(began))
+	}
+	return err
+}
+
+// Signalled reports whether there is news for a suspended Fetch.
+func (s *session) Signalled() bool { return len(s.waiter.C) > 0 }
+
 // Close ends the session.
 func (s *session) Close() {
 	if s.follower != nil {
 		s.follower.Close()
 	}
+	if s.fetch.suspended {
+		s.unwatch()
+	}
+	s.fetch.release()
 	if s.timer != nil {
 		s.timer.Stop()
 	}

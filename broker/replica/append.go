@@ -82,7 +82,7 @@ func (p *Partition) appended(l *log.Log, entries []log.Entry) {
 	p.appendedBytes.Add(int64(bytes))
 	p.tellSessions(newsBytes)
 	if p.Topic.Settings().AckFromMemory {
-		p.hold(l)
+		p.hold(l, true)
 	}
 	// Asked anew: write caching that was switched off in between has flushed without these entries.
 	if !p.Topic.Settings().AckFromMemory {

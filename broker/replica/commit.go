@@ -11,7 +11,7 @@ import (
 // flushed is the log's hook: everything below endOffset is on disk.
 func (p *Partition) flushed(int64) {
 	if l := p.log.Load(); l != nil && !p.Topic.Settings().AckFromMemory {
-		p.hold(l)
+		p.hold(l, false)
 	}
 }
 
@@ -28,12 +28,12 @@ func (p *Partition) held(l *log.Log) int64 {
 
 // hold says how much the leader's own log holds. It asks the log rather than the caller: what a flush reported late may
 // have been cut meanwhile.
-func (p *Partition) hold(l *log.Log) {
+func (p *Partition) hold(l *log.Log, here bool) {
 	p.mu.Lock()
 	moved := p.leader != nil && p.leader.Held(p.held(l)) && p.publish()
 	p.mu.Unlock()
 	if moved {
-		p.spread(l)
+		p.spread(l, here)
 	}
 }
 
@@ -68,8 +68,9 @@ func (p *Partition) raise(offset int64) bool {
 	return true
 }
 
-// spread tells the log, those who wait and the followers of a new high watermark.
-func (p *Partition) spread(l *log.Log) {
+// spread tells the log, those who wait and the followers of a new high watermark; here says that the caller has time for the
+// business of those who wait.
+func (p *Partition) spread(l *log.Log, here bool) {
 	for l != nil {
 		offset := p.highWatermark.Load()
 		l.SetHighWatermark(offset)
@@ -77,21 +78,26 @@ func (p *Partition) spread(l *log.Log) {
 			break
 		}
 	}
-	p.announce()
+	p.announce(here)
 	p.tellSessions(newsWatermark)
 }
 
 // announce tells waiters about a new high watermark.
-func (p *Partition) announce() {
+func (p *Partition) announce(here bool) {
+	var few [servedHere]*Waiter // keeps the usual case from allocating
+	signalled := few[:0]
 	p.mu.Lock()
 	p.committed = release(p.committed, p.highWatermark.Load())
 	appended := p.appendedBytes.Load()
 	bytes := appended - p.announcedBytes
 	p.announcedBytes = appended
 	for w := p.watches.head; w != nil; w = w.next {
-		w.waiter.arrived(bytes)
+		if w.waiter.arrived(bytes) {
+			signalled = append(signalled, w.waiter)
+		}
 	}
 	p.mu.Unlock()
+	notify(signalled, here)
 }
 
 // release signals those whose offset is reached and returns the others.
@@ -165,6 +171,16 @@ func (p *Partition) AwaitBytes(watch *Watch, w *Waiter) {
 	p.mu.Unlock()
 }
 
+// Watchers returns how many watches are registered.
+func (p *Partition) Watchers() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := p.watches.head; w != nil; w = w.next {
+		n++
+	}
+	return n
+}
+
 // ForgetBytes takes back what AwaitBytes registered.
 func (p *Partition) ForgetBytes(watch *Watch) {
 	p.mu.Lock()
@@ -175,16 +191,22 @@ func (p *Partition) ForgetBytes(watch *Watch) {
 // wakeAll signals everybody who waits: what they wait for will not happen here, or they have to look anew.
 func (p *Partition) wakeAll() {
 	p.mu.Lock()
-	p.wakeAllLocked()
+	waiting := p.wakeAllLocked()
 	p.mu.Unlock()
+	notify(waiting, false)
 	p.tellSessions(newsRole)
 }
 
-func (p *Partition) wakeAllLocked() {
+// wakeAllLocked returns who has to be notified once no lock is held any more.
+func (p *Partition) wakeAllLocked() (waiting []*Waiter) {
 	const everything = 1<<63 - 1
 	p.committed = release(p.committed, everything)
 	p.lowWatermarks = release(p.lowWatermarks, everything)
 	for w := p.watches.head; w != nil; w = w.next {
 		w.waiter.wake()
+		if w.waiter.Notify != nil {
+			waiting = append(waiting, w.waiter)
+		}
 	}
+	return waiting
 }

@@ -59,7 +59,7 @@ func (p *Partition) fetchedBy(s *FollowerSession, asked *ReplicaFetch) error {
 	}
 	p.mu.Unlock()
 	if moved {
-		p.spread(l)
+		p.spread(l, false)
 	}
 	if propose {
 		p.manager.proposer.want(p)

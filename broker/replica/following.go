@@ -91,7 +91,7 @@ func (p *Partition) tell(epoch int32, highWatermark, logStart int64) {
 	}
 	p.mu.Unlock()
 	if moved {
-		p.spread(l)
+		p.spread(l, false)
 	}
 	if l == nil || newLogStart <= l.LogStartOffset() {
 		return

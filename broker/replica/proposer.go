@@ -194,7 +194,7 @@ func (p *Partition) answered(asked isr.Proposal, o *kmsg.AlterPartitionResponseT
 		p.manager.cfg.Logger.Info("in-sync replicas changed", "topic", p.Topic.Name, "partition", p.Number, "isr", fmt.Sprint(o.ISR), "partition_epoch", o.PartitionEpoch)
 	}
 	if moved {
-		p.spread(p.log.Load())
+		p.spread(p.log.Load(), false)
 	}
 	return retry
 }
@@ -211,7 +211,7 @@ func (p *Partition) considerProposal() {
 	moved := p.publish()
 	p.mu.Unlock()
 	if moved {
-		p.spread(p.log.Load())
+		p.spread(p.log.Load(), false)
 	}
 	if propose {
 		p.manager.proposer.want(p)

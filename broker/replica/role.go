@@ -21,6 +21,7 @@ func (p *Partition) assume(state *image.Partition) {
 	before := p.leadership.Load()
 	ended := before != nil && before.LeaderEpoch != state.LeaderEpoch
 	moved := false
+	var waiting []*Waiter
 	switch {
 	case lead && p.leader != nil && p.leader.Epoch() == state.LeaderEpoch:
 		p.leader.Update(stateOf(state))
@@ -32,10 +33,11 @@ func (p *Partition) assume(state *image.Partition) {
 	}
 	p.leadership.Store(state)
 	if !lead && before != nil {
-		p.wakeAllLocked()
+		waiting = p.wakeAllLocked()
 	}
 	p.mu.Unlock()
 	p.role.Unlock()
+	notify(waiting, false)
 	if ended {
 		p.tellSessions(newsRole)
 	}
@@ -44,10 +46,10 @@ func (p *Partition) assume(state *image.Partition) {
 		return
 	}
 	if moved {
-		p.spread(l)
+		p.spread(l, false)
 	}
 	if l != nil {
-		p.hold(l) // a flush may have ended before there was a leader to tell
+		p.hold(l, false) // a flush may have ended before there was a leader to tell
 	}
 	p.considerProposal()
 }
@@ -87,7 +89,7 @@ func (p *Partition) configured(l *log.Log) {
 	}
 	p.mu.Unlock()
 	if moved {
-		p.spread(l)
+		p.spread(l, false)
 	}
 	if l != nil && !p.Topic.Settings().AckFromMemory && l.FlushedOffset() < l.LogEndOffset() {
 		l.RequestFlush() // what was cached so far

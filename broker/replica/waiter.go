@@ -7,6 +7,9 @@ import "sync/atomic"
 type Waiter struct {
 	// C receives one value when what was waited for has happened, or can no longer happen.
 	C chan struct{}
+	// Notify, if set, is called after the signal: by the appender itself if here, which then has time for the waiter's
+	// business; no lock is held. Fixed before the first registration.
+	Notify func(here bool)
 
 	offsets atomic.Int32 // partitions whose offset is awaited, plus one while registering
 	bytes   atomic.Int64 // bytes still lacking
@@ -38,10 +41,23 @@ func (w *Waiter) reached() {
 // Outstanding reports whether an offset is still awaited.
 func (w *Waiter) Outstanding() bool { return w.offsets.Load() > 0 }
 
-// arrived counts bytes off what lacks; the owner wakes when nothing lacks any more.
-func (w *Waiter) arrived(bytes int64) {
-	if left := w.bytes.Add(-bytes); left <= 0 {
-		w.wake()
+// arrived counts bytes off what lacks; the owner wakes when nothing lacks any more. It reports whether it has to be
+// notified, too.
+func (w *Waiter) arrived(bytes int64) bool {
+	if left := w.bytes.Add(-bytes); left > 0 {
+		return false
+	}
+	w.wake()
+	return w.Notify != nil
+}
+
+// servedHere is how many waiters an append serves itself; more would keep its own client waiting.
+const servedHere = 4
+
+// notify tells waiters that were signalled.
+func notify(signalled []*Waiter, here bool) {
+	for i, w := range signalled {
+		w.Notify(here && i < servedHere)
 	}
 }
 

@@ -18,6 +18,11 @@ type Session interface {
 	Handle(req *Request, w *Writer) error
 	// Settle answers everything staged. The server calls it at the end of a burst of frames.
 	Settle(w *Writer) error
+	// Resume goes on with a request whose answer Writer.Suspend left for later: it appends the answer, or suspends it again.
+	// It may run on other goroutines than the rest, one at a time.
+	Resume(w *Writer) error
+	// Signalled reports whether there is news for a suspended answer.
+	Signalled() bool
 	// Close ends the session; nothing is called after it.
 	Close()
 }

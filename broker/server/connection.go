@@ -3,18 +3,16 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // connection is one client. Its goroutine owns everything but the atomics, which housekeeping reads, and what housekeeping
-// owns.
+// owns; see suspension for when others own it.
 type connection struct {
 	server  *Server
 	net     net.Conn
@@ -23,6 +21,7 @@ type connection struct {
 	in      *input
 	out     Writer
 	request Request
+	later   suspension
 	end     context.CancelFunc // ends peer.Context
 	greeted bool               // the first bytes were looked at
 
@@ -49,15 +48,11 @@ func (c *connection) serve() {
 func (c *connection) run() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.server.metrics.panics.Inc()
-			c.server.cfg.Logger.Error("request handler failed: this is a fault of Millrace, please report it", "panic", fmt.Sprint(r),
-				"api_key", c.request.Key, "api_version", c.request.Version, "client_id", c.request.ClientID, "peer", c.peer.Remote.String(),
-				"stack", string(debug.Stack()))
-			err = &frameError{"request handler failed"}
+			err = c.failed(r)
 		}
 	}()
 	for {
-		if err := c.in.fill(c.peer.Context); err != nil {
+		if err := c.await(); err != nil {
 			return err
 		}
 		if err := c.burst(); err != nil {

@@ -11,4 +11,6 @@ func newDescriptorWriter(syscall.RawConn) descriptorWriter { return descriptorWr
 
 func (w *descriptorWriter) usable() bool { return false }
 
+func (w *descriptorWriter) writeNow([]byte) int { return 0 }
+
 func (w *descriptorWriter) write([]byte) error { panic("BUG: no descriptor to write to") }

@@ -36,6 +36,15 @@ func (w *descriptorWriter) write(p []byte) error {
 	return w.err
 }
 
+// writeNow writes what the socket takes at once and returns how much that is. An error is left for the next write to find.
+func (w *descriptorWriter) writeNow(p []byte) (written int) {
+	w.rest = p
+	_ = w.socket.Control(func(fd uintptr) { w.writeSome(fd) })
+	written = len(p) - len(w.rest)
+	w.rest = nil
+	return written
+}
+
 // writeSome writes until nothing is left or the socket is full.
 func (w *descriptorWriter) writeSome(fd uintptr) bool {
 	for len(w.rest) > 0 {

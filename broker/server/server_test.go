@@ -84,6 +84,10 @@ func (s *testSession) Settle(w *Writer) error {
 	return nil
 }
 
+func (s *testSession) Resume(*Writer) error { panic("nothing was suspended") }
+
+func (s *testSession) Signalled() bool { return false }
+
 func (s *testSession) Close() { s.closed <- struct{}{} }
 
 type testServer struct {

@@ -14,6 +14,8 @@ const (
 	copiedSliceBytes = 4 << 10
 	// Slices of files up to this size are read into the answer; larger ones go by sendfile.
 	copiedFileBytes = 32 << 10
+	// An answer up to this size is written by whoever brought what it waited for, while its own client waits for that.
+	maxFlushNowBytes = 64 << 10
 )
 
 // Writer gathers the answers of a connection and writes many at once. Owned by the connection's goroutine.
@@ -121,6 +123,17 @@ func (w *Writer) Flush() error {
 	w.conn.server.metrics.bytesOut.Add(float64(w.Pending()))
 	w.pieces, w.Buf, w.pending = w.pieces[:0], w.Buf[:0], 0
 	return err
+}
+
+// flushNow writes all answers if they are small and the socket takes them at once. What is left is left to Flush.
+func (w *Writer) flushNow() bool {
+	if len(w.pieces) > 0 || len(w.Buf) > maxFlushNowBytes || !w.direct.usable() {
+		return false
+	}
+	written := w.direct.writeNow(w.Buf)
+	w.conn.server.metrics.bytesOut.Add(float64(written))
+	w.Buf = w.Buf[:copy(w.Buf, w.Buf[written:])]
+	return len(w.Buf) == 0
 }
 
 func (w *Writer) flush() error {

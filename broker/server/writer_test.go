@@ -38,6 +38,8 @@ func (s *sliceSession) Handle(req *Request, w *Writer) error {
 }
 
 func (s *sliceSession) Settle(*Writer) error { return nil }
+func (s *sliceSession) Resume(*Writer) error { panic("nothing was suspended") }
+func (s *sliceSession) Signalled() bool      { return false }
 func (s *sliceSession) Close()               {}
 
 // Slices of memory and files of every size come out whole and in order, with many connections on one file at once.
@@ -178,3 +180,45 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 }
 func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
+
+// What a socket does not take at once is kept in order for the next write.
+func TestWriteNowLeavesWhatTheSocketDoesNotTake(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	sending, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sending.Close()
+	receiving, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer receiving.Close()
+	w := newDescriptorWriter(rawConn(sending))
+	var sent []byte
+	for left := 0; left == 0; {
+		p := make([]byte, 50_000)
+		for i := range p {
+			p[i] = byte((len(sent) + i) % 251)
+		}
+		sent = append(sent, p...)
+		left = len(p) - w.writeNow(p)
+		if left > 0 {
+			p = p[len(p)-left:]
+			go func() {
+				if err := w.write(p); err != nil {
+					t.Error(err)
+				}
+				sending.Close()
+			}()
+		}
+	}
+	got, err := io.ReadAll(receiving)
+	if err != nil || !bytes.Equal(got, sent) {
+		t.Fatalf("%d bytes of %d, %v", len(got), len(sent), err)
+	}
+}
