@@ -3,8 +3,12 @@
 //
 //	request -> controller (pure) -> command.Group -> raft -> machine: image + changes -> publisher -> subscribers
 //
-// It owns the proposer and the publisher and, where there are other nodes, how this one finds its cluster and answers theirs. Rules are in controller, records in command, the
-// value in image, settings in config, the log in raft.
+//	heartbeat -> sessions (memory of the controller) --only a change of state--> controller -> ...
+//
+// It owns the proposer and the publisher and, where there are other nodes, how this one finds its cluster and answers
+// theirs, and what the controller does unasked: one goroutine tends brokers (sessions, leaderships that go back by time),
+// another moves replicas (drain, balance). Rules are in controller, records in command, the value in image, settings in
+// config, the log in raft.
 //
 // Invariants: the image moves only by committed entries of the log; subscribers see every change once and in order; a
 // request that was carried out is visible to every subscriber of this node before its answer is given; a request whose
