@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"testing"
 	"time"
@@ -47,7 +48,11 @@ func newScene(t *testing.T, cfg sceneConfig) *scene {
 		cfg.nodes = 3
 	}
 	s := &scene{t: t}
-	config := harness.ClusterConfig{Nodes: cfg.nodes, Settings: cfg.settings, Allowed: cfg.allowed}
+	// A follower that is cut off from its leader alone holds back every acknowledgement until it counts as lagging: half a
+	// minute by default, as in Kafka, which is longer than a test wants to wait.
+	settings := map[string]string{"replica.lag.time.max.ms": "5000"}
+	maps.Copy(settings, cfg.settings)
+	config := harness.ClusterConfig{Nodes: cfg.nodes, Settings: settings, Allowed: cfg.allowed}
 	if cfg.hosts {
 		s.network = harness.NewNetwork(t, cfg.nodes)
 		config.Network = s.network
