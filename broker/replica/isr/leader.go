@@ -103,6 +103,7 @@ func Lead(s Start) *Leader {
 // adopt takes over a newer state of the same leader epoch; followers that stay keep what they told.
 func (l *Leader) adopt(s State) {
 	l.partitionEpoch, l.replicas, l.recovering = s.PartitionEpoch, len(s.Replicas), s.Recovering
+	before := l.isr
 	l.isr = sorted(s.ISR)
 	l.pending = nil
 	old := l.followers
@@ -114,6 +115,9 @@ func (l *Leader) adopt(s State) {
 		f := follower{id: id, brokerEpoch: unknown, offset: unknown, logStart: unknown}
 		if i := slices.IndexFunc(old, func(o follower) bool { return o.id == id }); i >= 0 {
 			f = old[i]
+		}
+		if slices.Contains(before, id) && !slices.Contains(l.isr, id) {
+			f.left()
 		}
 		l.followers = append(l.followers, f)
 	}
@@ -194,6 +198,11 @@ func (l *Leader) Fetched(f Fetch, logEnd int64, now time.Time, brokers Brokers) 
 	advanced = l.advance()
 	return advanced, r.joining && l.pending == nil && l.reached(r), nil
 }
+
+// left says that the controller took the follower out of the in-sync set, so it was away. That it was caught up a moment
+// before means nothing then: while it is far behind it must not hold back what is committed. (Kafka lets it, for as long as
+// replica.lag.time.max.ms after its restart.)
+func (f *follower) left() { f.caughtUp, f.lastFetch, f.joining = time.Time{}, time.Time{}, false }
 
 // restarted forgets what an earlier start of the broker told.
 func (f *follower) restarted() {
