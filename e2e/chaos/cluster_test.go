@@ -151,10 +151,12 @@ func (s *scene) awaitInSync(within time.Duration) {
 	})
 }
 
-// awaitVoters waits until the metadata quorum is whole: as many voters as nodes, all of which have caught up.
+// awaitVoters waits until the metadata quorum is whole, and has been for two seconds: as many voters as nodes, nobody else,
+// and all have caught up. Until the vote of a lost disk is given to the new one, no other may be lost.
 func (s *scene) awaitVoters(within time.Duration) {
 	s.t.Helper()
 	began := time.Now()
+	whole := 0
 	harness.Await(s.t, "a whole metadata quorum", within, func(ctx context.Context) error {
 		request := kmsg.NewPtrDescribeQuorumRequest()
 		request.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}}
@@ -169,13 +171,19 @@ func (s *scene) awaitVoters(within time.Duration) {
 		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 			return err
 		}
-		if len(p.CurrentVoters) != len(s.Nodes()) {
+		whole++
+		if len(p.CurrentVoters) != len(s.Nodes()) || len(p.Observers) > 0 {
+			whole = 0
 			return fmt.Errorf("%d voters and %d observers", len(p.CurrentVoters), len(p.Observers))
 		}
 		for _, v := range p.CurrentVoters {
 			if v.LogEndOffset < p.HighWatermark-10 {
+				whole = 0
 				return fmt.Errorf("voter %d is at %d of %d", v.ReplicaID, v.LogEndOffset, p.HighWatermark)
 			}
+		}
+		if whole < 40 {
+			return fmt.Errorf("whole for %d looks", whole)
 		}
 		return nil
 	})
