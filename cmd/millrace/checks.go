@@ -30,7 +30,7 @@ func passed(name, format string, args ...any) check {
 	return check{Name: name, Status: checkOK, Detail: fmt.Sprintf(format, args...)}
 }
 
-const fixAdvertised = "set advertised.listeners to an address that this machine reaches"
+const fixAdvertised = "start the broker, or have it advertise an address that this machine reaches (advertised.listeners)"
 
 // anyFailed tells whether the exit code is 10.
 func anyFailed(checks []check) bool {

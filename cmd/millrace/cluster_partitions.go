@@ -30,6 +30,9 @@ func newClusterPartitionsListCommand(s *session) *cobra.Command {
   millrace cluster partitions list --broker 2 --internal`,
 		ValidArgsFunction: s.completeTopics(),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if unhealthy && (offline || under) || offline && under {
+				return usagef("give one of --unhealthy, --offline and --under-replicated")
+			}
 			ctx, cancel, admin, err := s.admin(cmd)
 			if err != nil {
 				return err
@@ -62,7 +65,6 @@ func newClusterPartitionsListCommand(s *session) *cobra.Command {
 	cmd.Flags().BoolVar(&offline, "offline", false, "only partitions without a leader")
 	cmd.Flags().BoolVar(&under, "under-replicated", false, "only partitions with a leader and too few in-sync replicas")
 	cmd.Flags().Int32Var(&broker, "broker", -1, "only partitions with a replica on this broker")
-	cmd.MarkFlagsMutuallyExclusive("unhealthy", "offline", "under-replicated")
 	cmd.Flags().BoolVarP(&internal, "internal", "i", false, "internal topics, too")
 	return cmd
 }

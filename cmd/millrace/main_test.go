@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -31,6 +34,7 @@ func TestScripts(t *testing.T) {
 	t.Run("fake", func(t *testing.T) { runScripts(t, "script", startFake) })
 	t.Run("fake faults", func(t *testing.T) { runScripts(t, "fake", startFake) })
 	t.Run("millrace", func(t *testing.T) { runScripts(t, "script", startMillrace) })
+	t.Run("cluster", func(t *testing.T) { runScripts(t, "cluster", startCluster) })
 }
 
 func runScripts(t *testing.T, dir string, start func(*testscript.Env) error) {
@@ -53,6 +57,7 @@ func runScripts(t *testing.T, dir string, start func(*testscript.Env) error) {
 			"listen":      listen,
 			"dropproduce": dropProduce,
 			"sasl":        saslCluster,
+			"node":        node,
 		},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
@@ -74,35 +79,110 @@ func startFake(env *testscript.Env) error {
 	return nil
 }
 
-// startMillrace starts this binary as a broker and waits for the line that says it is ready.
+// startMillrace starts this binary as a broker.
 func startMillrace(env *testscript.Env) error {
-	binary, err := os.Executable()
+	ready, err := startDev(env, "--ephemeral", "--set", "group.initial.rebalance.delay.ms=0")
 	if err != nil {
 		return err
 	}
-	dev := exec.Command(binary, "dev", "--ephemeral", "--kafka-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--format", "json",
-		"--set", "group.initial.rebalance.delay.ms=0")
+	env.Setenv("BOOTSTRAP", ready[0].Kafka)
+	env.Setenv("BROKER", "1")
+	return nil
+}
+
+// startCluster starts three nodes; the command node of scripts ends them and brings them back.
+func startCluster(env *testscript.Env) error {
+	ready, err := startDev(env, "--nodes", "3", "--data-dir", filepath.Join(env.WorkDir, "data"))
+	if err != nil {
+		return err
+	}
+	env.Values[nodesValue{}] = ready
+	env.Setenv("BOOTSTRAP", ready[0].Kafka+","+ready[1].Kafka+","+ready[2].Kafka)
+	env.Setenv("HTTP1", ready[0].HTTP)
+	return nil
+}
+
+// nodesValue is the key of the nodes of a script's cluster among its values.
+type nodesValue struct{}
+
+// node kill|stop|start ID: kill -9 or SIGTERM and wait for the end, or start the node again from its millrace.yaml.
+func node(ts *testscript.TestScript, neg bool, args []string) {
+	nodes, _ := ts.Value(nodesValue{}).([]devNode)
+	if neg || len(args) != 2 || nodes == nil {
+		ts.Fatalf("usage: node kill|stop|start ID")
+	}
+	id, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	n := &nodes[id-1]
+	if args[0] == "start" {
+		binary, err := os.Executable()
+		ts.Check(err)
+		cmd := exec.Command(binary, "broker", "start", "-c", n.Config)
+		cmd.Args[0] = "millrace"
+		ts.Check(cmd.Start())
+		n.PID = cmd.Process.Pid
+		ts.Defer(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		return
+	}
+	signal := syscall.SIGKILL
+	if args[0] == "stop" {
+		signal = syscall.SIGTERM
+	}
+	ts.Check(syscall.Kill(n.PID, signal))
+	for syscall.Kill(n.PID, 0) == nil { // until millrace dev has waited for it
+		time.Sleep(5 * time.Millisecond)
+	}
+	for !fencedEverywhere(ts, nodes, n.ID) {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// fencedEverywhere reports that every other node knows that one of them is away.
+func fencedEverywhere(ts *testscript.TestScript, nodes []devNode, id int32) bool {
+	for _, n := range nodes {
+		if n.ID == id {
+			continue
+		}
+		client, err := kgo.NewClient(kgo.SeedBrokers(n.Kafka))
+		ts.Check(err)
+		list, _, err := members(context.Background(), client)
+		client.Close()
+		if slices.ContainsFunc(list, func(m clusterMember) bool { return m.id == id && !m.fenced }) || err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// startDev runs millrace dev and waits for the line that says it is ready.
+func startDev(env *testscript.Env, args ...string) ([]devNode, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dev := exec.Command(binary, append([]string{"dev", "--kafka-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--format", "json"}, args...)...)
 	dev.Args[0] = "millrace" // the test binary becomes the command of that name
 	var stderr bytes.Buffer
 	dev.Stderr = &stderr
 	out, err := dev.StdoutPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := dev.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	env.Defer(func() {
 		dev.Process.Signal(os.Interrupt)
 		dev.Wait()
 	})
-	var ready struct{ Nodes []struct{ Kafka string } }
-	if err := json.NewDecoder(out).Decode(&ready); err != nil || len(ready.Nodes) != 1 {
-		return fmt.Errorf("millrace dev did not start: %w: %s", err, stderr.String())
+	var ready struct{ Nodes []devNode }
+	if err := json.NewDecoder(out).Decode(&ready); err != nil || len(ready.Nodes) == 0 {
+		return nil, fmt.Errorf("millrace dev did not start: %w: %s", err, stderr.String())
 	}
-	env.Setenv("BOOTSTRAP", ready.Nodes[0].Kafka)
-	env.Setenv("BROKER", "1")
-	return nil
+	return ready.Nodes, nil
 }
 
 // exits N COMMAND... runs the command and compares its exit code.
