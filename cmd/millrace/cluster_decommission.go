@@ -114,10 +114,6 @@ func (s *session) awaitStopped(cmd *cobra.Command, broker int32) error {
 func (s *session) unregister(cmd *cobra.Command, broker int32) error {
 	ctx, cancel := s.deadline(cmd)
 	defer cancel()
-	_, controller, err := members(ctx, s.client)
-	if err != nil {
-		return err
-	}
 	request := kmsg.NewPtrUnregisterBrokerRequest()
 	request.BrokerID = broker
 	answer, err := request.RequestWith(ctx, s.client)
@@ -127,5 +123,5 @@ func (s *session) unregister(cmd *cobra.Command, broker int32) error {
 	if err != nil {
 		return fmt.Errorf("unregister broker %d: %w", broker, err)
 	}
-	return setBrokerConfig(ctx, s.client, controller, broker, drainSetting, nil) // or a later broker of this id would begin drained
+	return nil
 }

@@ -75,6 +75,10 @@ func (s *session) drain(cmd *cobra.Command, argument string, dryRun bool) (drain
 		return drainPlan{}, err
 	}
 	plan := planDrain(broker.id, list, partitions)
+	if brokerSettings(ctx, admin, broker.id)[drainSetting] == "true" {
+		plan.Stuck, plan.Status = []string{}, "draining" // what is being moved lies on more brokers than it will
+		return plan, nil
+	}
 	if len(plan.Stuck) > 0 {
 		return plan, &failure{code: exitFailed, message: fmt.Sprintf(
 			"broker %d cannot be drained: %s already %s on every other broker: %s\nAdd a broker first, or give the topics fewer replicas: millrace topic set-replicas",
