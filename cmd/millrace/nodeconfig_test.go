@@ -123,3 +123,13 @@ func TestSecretsAreNotShown(t *testing.T) {
 		}
 	}
 }
+
+func TestExampleOfThreeMachinesIsValid(t *testing.T) {
+	cfg, err := loadNodeConfig("millrace.example.yaml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Cluster.InitialVoters) != 3 || cfg.Cluster.TokenFile != "token" {
+		t.Errorf("got %+v", cfg.Cluster)
+	}
+}
