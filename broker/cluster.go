@@ -43,6 +43,19 @@ func (c *Cluster) PeerAddress() string {
 	return c.Address
 }
 
+// addStatic adds what Kafka's settings would say of a cluster.
+func (c *Cluster) addStatic(static map[string]string) {
+	static["listeners"] += "," + internalListener + "://" + c.Address
+	static["inter.broker.listener.name"] = internalListener
+	var voters []string
+	for _, v := range c.InitialVoters {
+		voters = append(voters, fmt.Sprintf("%d@%s", v.NodeID, v.Address))
+	}
+	if len(voters) > 0 {
+		static["controller.quorum.voters"] = strings.Join(voters, ",")
+	}
+}
+
 // ParseVoters reads 1@host:port,2@host:port.
 func ParseVoters(text string) ([]Voter, error) {
 	var voters []Voter

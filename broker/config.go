@@ -67,6 +67,9 @@ func (c *Config) staticSettings() map[string]string {
 	if c.Rack != "" {
 		static["broker.rack"] = c.Rack
 	}
+	if !c.Cluster.Alone() {
+		c.Cluster.addStatic(static)
+	}
 	return static
 }
 
