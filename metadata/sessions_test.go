@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -327,9 +328,12 @@ func TestDrainRunsToItsEndAndBack(t *testing.T) {
 
 func TestBrokerThatJoinsGetsItsShareByLoad(t *testing.T) {
 	cfg := testConfig("")
+	var mu sync.Mutex // guards topics and asked: the mover asks for loads while the test creates topics
 	var topics []*image.Topic
 	asked := 0
 	cfg.Loads = func(context.Context) ([]controller.BrokerLoad, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		asked++
 		load := controller.BrokerLoad{BrokerID: 1, Partitions: map[controller.PartitionID]controller.Load{}}
 		for i, topic := range topics {
@@ -340,7 +344,10 @@ func TestBrokerThatJoinsGetsItsShareByLoad(t *testing.T) {
 	inCluster(t, cfg, func(c *company) {
 		c.join(1, 2)
 		for range 8 {
-			topics = append(topics, c.topic(1, 2))
+			topic := c.topic(1, 2)
+			mu.Lock()
+			topics = append(topics, topic)
+			mu.Unlock()
 		}
 		c.live(time.Minute, 1, 2)
 		index := c.Image().Index()
@@ -371,6 +378,8 @@ func TestBrokerThatJoinsGetsItsShareByLoad(t *testing.T) {
 		if c.Image().Index() > settled+8 { // leaderships go to new preferred replicas, once
 			t.Errorf("from %d it settled at %d and went on to %d", index, settled, c.Image().Index())
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if asked == 0 || asked > 10 {
 			t.Errorf("asked for loads %d times", asked)
 		}
