@@ -119,6 +119,29 @@ func TestTheFirstFailedSyncEndsTheDirectory(t *testing.T) {
 	appendValues(t, mustOpen(t, other, smallConfig()), 0, "lives on")
 }
 
+// A read that fails while the directory still counts as good is KAFKA_STORAGE_ERROR for who asked: clients try that again,
+// and an unknown error they take for fatal.
+func TestAFailedReadIsAStorageError(t *testing.T) {
+	fs := newFaults(vfs.NewMemory())
+	d := mustOpenDir(t, fs)
+	l := mustOpen(t, d, smallConfig())
+	appendValues(t, l, 0, numbered(0, 60)...)
+	fs.set(vfs.OpRead, syscall.EIO)
+	_, readErr := l.Read(0, 60, 100, true)
+	_, _, timeErr := l.OffsetForTimestamp(0)
+	_, _, maxErr := l.MaxTimestamp()
+	for name, err := range map[string]error{"read": readErr, "time": timeErr, "largest time": maxErr} {
+		if !errors.Is(err, kerr.KafkaStorageError) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	fs.set("", nil)
+	if d.Err() != nil || l.Err() != nil {
+		t.Fatalf("offline: %v, %v", d.Err(), l.Err())
+	}
+	same(t, readAll(t, l, 0, 1000), expect(60))
+}
+
 // corrupt changes one byte of a file.
 func corrupt(t *testing.T, fs vfs.FS, name string, position int64) {
 	t.Helper()

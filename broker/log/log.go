@@ -2,10 +2,13 @@ package log
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/broker/log/producer"
 	"github.com/millrace-io/millrace/broker/log/segment"
@@ -98,20 +101,29 @@ func (l *Log) Err() error {
 	return l.dir.Err()
 }
 
-// fail takes the partition offline when err says that its bytes are corrupt; any other error is returned as it is.
+// fail takes the partition offline when err says that its bytes are corrupt. Any other error of the disk is a
+// kerr.KafkaStorageError for the wire, too, although nothing says yet whether the directory is lost.
 func (l *Log) fail(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || l.corrupted(err) {
+		return err
 	}
+	if known := (*kerr.Error)(nil); errors.As(err, &known) {
+		return err
+	}
+	return fmt.Errorf("access log %s: %w: %w", l.tp, kerr.KafkaStorageError, err)
+}
+
+// corrupted takes the partition offline when err says that its bytes are corrupt, and reports whether it does.
+func (l *Log) corrupted(err error) bool {
 	var corrupt *CorruptError
 	if !errors.As(err, &corrupt) {
-		return err
+		return false
 	}
 	if l.failure.CompareAndSwap(nil, &logFailure{corrupt}) {
 		l.dir.logger.Error("partition is offline: its log is corrupt", "partition", l.tp.String(),
 			"file", corrupt.File, "position", corrupt.Offset, "reason", corrupt.Reason)
 	}
-	return corrupt
+	return true
 }
 
 // usable is asked before anything is done.

@@ -58,7 +58,7 @@ func (l *Log) Read(offset, upTo int64, maxBytes int, atLeastOneBatch bool) (Slic
 			l.mu.Unlock()
 			return slice, l.readError(err)
 		default:
-			return Slice{}, err
+			return Slice{}, l.fail(err)
 		}
 	}
 }

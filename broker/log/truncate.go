@@ -169,7 +169,7 @@ func (l *Log) restart(offset int64) error {
 // storageError is for work that leaves the log half changed when it fails: corrupt bytes take the partition offline,
 // anything else the directory.
 func (l *Log) storageError(verb string, err error) error {
-	if err = l.fail(err); l.failure.Load() != nil {
+	if l.corrupted(err) || l.failure.Load() != nil {
 		return err
 	}
 	return l.dir.fail(fmt.Errorf("%s %s: %w", verb, l.tp, err))

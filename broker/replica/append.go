@@ -94,7 +94,7 @@ func (p *Partition) appended(l *log.Log, entries []log.Entry) {
 func (p *Partition) failed(err error) error {
 	if !errors.Is(err, log.ErrNoSpace) {
 		if l := p.log.Load(); l != nil && l.Err() != nil {
-			p.takeOffline(err)
+			p.takeOffline(storageError(err))
 		}
 	}
 	return err
