@@ -262,9 +262,6 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 		return kafkaErr
 	}
 	t.leaderEpoch = p.LeaderEpoch()
-	if err := checkEpoch(p, t.CurrentLeaderEpoch); err != nil {
-		return err
-	}
 	t.partition = p
 	known := p.HighWatermarkKnown()
 	highWatermark, lastStable := p.HighWatermark(), p.LastStableOffset()
@@ -312,9 +309,9 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 // findForReader finds the partition. From version 11 on clients may read from followers, too (KIP-392).
 func (s *session) findForReader(t *fetchTarget, version int16) (*replica.Partition, *kerr.Error) {
 	if version >= 11 {
-		return s.services.Replicas.FindReadable(t.topic, t.Index)
+		return s.services.Replicas.FindReadable(t.topic, t.Index, t.CurrentLeaderEpoch)
 	}
-	return s.services.Replicas.Find(t.topic, t.Index)
+	return s.services.Replicas.FindAt(t.topic, t.Index, t.CurrentLeaderEpoch)
 }
 
 // resolveTarget finds the topic. A cached partition keeps it until the topic is gone.
@@ -344,17 +341,6 @@ func (s *session) resolveTarget(t *fetchTarget, version int16) error {
 		return unknown
 	}
 	return nil
-}
-
-// checkEpoch compares the leader epoch that a client knows with the partition's.
-func checkEpoch(p *replica.Partition, clientEpoch int32) error {
-	switch epoch := p.LeaderEpoch(); {
-	case clientEpoch < 0 || clientEpoch == epoch:
-		return nil
-	case clientEpoch < epoch:
-		return kerr.FencedLeaderEpoch
-	}
-	return kerr.UnknownLeaderEpoch
 }
 
 // diverges finds where the reader's log and this one part, from the epoch of the last record that the reader has.

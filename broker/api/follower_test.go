@@ -239,6 +239,30 @@ func TestProduceAndFetchAcrossThreeBrokers(t *testing.T) {
 	}
 }
 
+// A replica that does not lead first compares the leader epoch that a client knows with its own, as Kafka does: only who
+// knows the same one is told that another broker leads.
+func TestAFollowerComparesEpochsBeforeItSaysWhoLeads(t *testing.T) {
+	c := startTrio(t)
+	c.topic("orders", 1, nil)
+	c.nodes[1].dial().produce("orders", 0, "x")
+	epoch := c.partition(2, "orders").LeaderEpoch()
+	follower := c.nodes[2].dial()
+	for known, want := range map[int32]*kerr.Error{
+		-1: kerr.NotLeaderForPartition, epoch: kerr.NotLeaderForPartition, epoch - 1: kerr.FencedLeaderEpoch, epoch + 1: kerr.UnknownLeaderEpoch,
+	} {
+		list := listOf(7, 0, -1)
+		list.Topics[0].Partitions[0].CurrentLeaderEpoch = known
+		listed := follower.request(list).(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].ErrorCode
+		fetch := fetchOf(10, "orders", image.TopicID{}, map[int32]int64{0: 0})
+		fetch.Topics[0].Partitions[0].CurrentLeaderEpoch = known
+		fetched := follower.request(fetch).(*kmsg.FetchResponse).Topics[0].Partitions[0].ErrorCode
+		ended := follower.request(epochOf(known, epoch)).(*kmsg.OffsetForLeaderEpochResponse).Topics[0].Partitions[0].ErrorCode
+		if listed != want.Code || fetched != want.Code || ended != want.Code {
+			t.Errorf("epoch %d of %d: ListOffsets %d, Fetch %d, OffsetForLeaderEpoch %d, want %d", known, epoch, listed, fetched, ended, want.Code)
+		}
+	}
+}
+
 func TestReaderIsSentToTheReplicaInItsRack(t *testing.T) {
 	c := startTrio(t)
 	id := c.topic("orders", 1, nil)

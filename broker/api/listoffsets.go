@@ -103,12 +103,9 @@ func notFound() log.TimestampOffset {
 }
 
 func (s *Services) listOffset(c *Call, topic string, asked kmsg.ListOffsetsRequestTopicPartition, r *kmsg.ListOffsetsRequest) (log.TimestampOffset, error) {
-	p, kafkaErr := s.Replicas.ByName(c.Identity.Tenant, topic, asked.Partition)
+	p, kafkaErr := s.Replicas.ByNameAt(c.Identity.Tenant, topic, asked.Partition, asked.CurrentLeaderEpoch)
 	if kafkaErr != nil {
 		return notFound(), kafkaErr
-	}
-	if err := checkEpoch(p, asked.CurrentLeaderEpoch); err != nil {
-		return notFound(), err
 	}
 	last := lastFetchable(p, r)
 	unknown := r.ReplicaID < 0 && r.ReplicaID != -2 && !p.HighWatermarkKnown()

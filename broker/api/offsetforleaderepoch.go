@@ -33,12 +33,9 @@ func offsetForLeaderEpoch(s *Services, c *Call, r *kmsg.OffsetForLeaderEpochRequ
 }
 
 func (s *Services) endOffsetForEpoch(c *Call, topic string, asked kmsg.OffsetForLeaderEpochRequestTopicPartition) (epoch int32, endOffset int64, err error) {
-	p, kafkaErr := s.Replicas.ByName(c.Identity.Tenant, topic, asked.Partition)
+	p, kafkaErr := s.Replicas.ByNameAt(c.Identity.Tenant, topic, asked.Partition, asked.CurrentLeaderEpoch)
 	if kafkaErr != nil {
 		return -1, -1, kafkaErr
-	}
-	if err := checkEpoch(p, asked.CurrentLeaderEpoch); err != nil {
-		return -1, -1, err
 	}
 	epoch, endOffset = p.EndOffsetForEpoch(asked.LeaderEpoch)
 	return epoch, endOffset, nil

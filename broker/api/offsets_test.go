@@ -155,19 +155,24 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 		{-1, 3, 3, 2, 0}, {3, 3, 3, 2, 0}, {-1, 9, -1, -1, 0}, {-1, 1, 1, 0, 0}, {-1, -1, -1, -1, 0}, {-1, -5, -5, 0, 0},
 		{2, 3, -1, -1, kerr.FencedLeaderEpoch.Code}, {4, 3, -1, -1, kerr.UnknownLeaderEpoch.Code},
 	} {
-		r := kmsg.NewPtrOffsetForLeaderEpochRequest()
-		r.Version = 4
-		rt := kmsg.NewOffsetForLeaderEpochRequestTopic()
-		rt.Topic = "orders"
-		rp := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
-		rp.CurrentLeaderEpoch, rp.LeaderEpoch = test.current, test.asked
-		rt.Partitions = append(rt.Partitions, rp)
-		r.Topics = append(r.Topics, rt)
-		p := c.request(r).(*kmsg.OffsetForLeaderEpochResponse).Topics[0].Partitions[0]
+		p := c.request(epochOf(test.current, test.asked)).(*kmsg.OffsetForLeaderEpochResponse).Topics[0].Partitions[0]
 		if p.ErrorCode != test.err || p.LeaderEpoch != test.epoch || p.EndOffset != test.end {
 			t.Errorf("current %d asked %d: %+v", test.current, test.asked, p)
 		}
 	}
+}
+
+// epochOf asks partition 0 of orders where an epoch ends.
+func epochOf(current, asked int32) *kmsg.OffsetForLeaderEpochRequest {
+	r := kmsg.NewPtrOffsetForLeaderEpochRequest()
+	r.Version = 4
+	rt := kmsg.NewOffsetForLeaderEpochRequestTopic()
+	rt.Topic = "orders"
+	rp := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
+	rp.CurrentLeaderEpoch, rp.LeaderEpoch = current, asked
+	rt.Partitions = append(rt.Partitions, rp)
+	r.Topics = append(r.Topics, rt)
+	return r
 }
 
 func TestDescribeLogDirs(t *testing.T) {

@@ -11,13 +11,7 @@ func (p *Partition) leadsIn(epoch int32) error {
 	if err := p.Err(); err != nil {
 		return err
 	}
-	switch current := p.LeaderEpoch(); {
-	case epoch < current:
-		return kerr.FencedLeaderEpoch
-	case epoch > current:
-		return kerr.UnknownLeaderEpoch
-	}
-	return nil
+	return compareEpoch(epoch, p.LeaderEpoch())
 }
 
 // divergence finds where a follower's log and this one part, from the epoch of the last record that the follower has.

@@ -171,17 +171,29 @@ func (m *Manager) Partition(id image.TopicID, number int32) (*Partition, *kerr.E
 
 // ByName finds a partition by its topic's name.
 func (m *Manager) ByName(tenant, topic string, number int32) (*Partition, *kerr.Error) {
+	return m.ByNameAt(tenant, topic, number, AnyEpoch)
+}
+
+// ByNameAt is ByName for who says which leader epoch it knows; see FindAt.
+func (m *Manager) ByNameAt(tenant, topic string, number, currentEpoch int32) (*Partition, *kerr.Error) {
 	m.mu.RLock()
 	t := m.byName[tenant][topic]
 	m.mu.RUnlock()
 	if t == nil {
 		return nil, kerr.UnknownTopicOrPartition
 	}
-	return m.Find(t, number)
+	return m.FindAt(t, number, currentEpoch)
 }
 
 // Find returns a partition of the topic that this broker leads and can use.
 func (m *Manager) Find(t *Topic, number int32) (*Partition, *kerr.Error) {
+	return m.FindAt(t, number, AnyEpoch)
+}
+
+// FindAt is Find for who says which leader epoch it knows, AnyEpoch if none. As in Kafka the epoch is compared before it
+// is asked who leads (Partition.localLogWithEpochOrThrow): so a replica tells a client that its metadata are older, or
+// newer, than its own, whoever leads.
+func (m *Manager) FindAt(t *Topic, number, currentEpoch int32) (*Partition, *kerr.Error) {
 	p := t.Partition(number)
 	if p == nil {
 		if number >= 0 && int(number) < t.PartitionCount() {
@@ -189,19 +201,24 @@ func (m *Manager) Find(t *Topic, number int32) (*Partition, *kerr.Error) {
 		}
 		return nil, kerr.UnknownTopicOrPartition
 	}
+	if currentEpoch != AnyEpoch {
+		if err := p.readableAt(currentEpoch); err != nil {
+			return nil, asKafka(err)
+		}
+	}
 	if err := p.Err(); err != nil {
 		return nil, asKafka(err)
 	}
 	return p, nil
 }
 
-// FindReadable is Find for who may also read from a follower (KIP-392).
-func (m *Manager) FindReadable(t *Topic, number int32) (*Partition, *kerr.Error) {
+// FindReadable is FindAt for who may also read from a follower (KIP-392).
+func (m *Manager) FindReadable(t *Topic, number, currentEpoch int32) (*Partition, *kerr.Error) {
 	p := t.Partition(number)
 	if p == nil || p.Leads() {
-		return m.Find(t, number)
+		return m.FindAt(t, number, currentEpoch)
 	}
-	if err := p.ReadErr(); err != nil {
+	if err := p.readableAt(currentEpoch); err != nil {
 		return nil, asKafka(err)
 	}
 	return p, nil

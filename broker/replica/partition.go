@@ -93,6 +93,25 @@ func (p *Partition) ReadErr() error {
 	return p.logErr()
 }
 
+// readableAt is ReadErr for who says which leader epoch it knows; a negative one is none.
+func (p *Partition) readableAt(currentEpoch int32) error {
+	if err := p.ReadErr(); err != nil || currentEpoch < 0 {
+		return err
+	}
+	return compareEpoch(currentEpoch, p.LeaderEpoch())
+}
+
+// compareEpoch holds the leader epoch that somebody knows against this broker's.
+func compareEpoch(known, current int32) error {
+	switch {
+	case known < current:
+		return kerr.FencedLeaderEpoch
+	case known > current:
+		return kerr.UnknownLeaderEpoch
+	}
+	return nil
+}
+
 func (p *Partition) logErr() error {
 	if err := p.offline.Load(); err != nil {
 		return *err
