@@ -107,8 +107,11 @@ func (l *Leader) Answered(p Proposal, s State, err error, now time.Time) (advanc
 	return false, true
 }
 
+// accept takes over what the controller answered, unless that takes somebody out: such a set counts once the image holds it.
+// min.insync.replicas may have been raised in an entry before it, which this broker does not know yet; the controller then
+// reckons with a high watermark that stands still, and may elect whom it took out (KIP-966).
 func (l *Leader) accept(s State) (advanced bool) {
-	if s.LeaderEpoch != l.epoch || s.PartitionEpoch < l.partitionEpoch {
+	if s.LeaderEpoch != l.epoch || s.PartitionEpoch < l.partitionEpoch || s.PartitionEpoch > l.partitionEpoch && l.shrinks(s.ISR) {
 		return false // the image will tell
 	}
 	l.partitionEpoch, l.recovering, l.pending = s.PartitionEpoch, s.Recovering, nil
@@ -118,6 +121,10 @@ func (l *Leader) accept(s State) (advanced bool) {
 		f.joining = f.joining && !slices.Contains(l.isr, f.id)
 	}
 	return l.advance()
+}
+
+func (l *Leader) shrinks(isr []int32) bool {
+	return slices.ContainsFunc(l.isr, func(id int32) bool { return !slices.Contains(isr, id) })
 }
 
 // Abandon takes a proposal back that was never sent.
