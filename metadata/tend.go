@@ -99,9 +99,14 @@ func (n *Node) inRounds(what string, plan func(*image.Image) (group command.Grou
 	}
 }
 
-// logFailure tells of a change that could not be made; that another node leads now is no failure.
+// logFailure tells of a change that could not be made; that another node leads now is no failure, and one whose outcome is
+// not known is looked at again by whoever leads next.
 func (n *Node) logFailure(what string, err error) {
-	if !errors.Is(err, kerr.NotController) {
+	switch {
+	case errors.Is(err, kerr.NotController):
+	case errors.Is(err, kerr.RequestTimedOut):
+		n.cfg.Logger.Warn(what, "error", err)
+	default:
 		n.cfg.Logger.Error(what, "error", err)
 	}
 }

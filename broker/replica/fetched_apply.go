@@ -182,7 +182,7 @@ func (f *fetcher) partFailed(s *fetchState, err error) {
 	s.inSession = false // the leader forgets it after an error; forgetting it twice does no harm
 	f.forgotten = append(f.forgotten, s.key)
 	if s.backoff == 0 {
-		f.manager.cfg.Logger.Info("fetch of a partition failed", "topic", s.partition.Topic.Name, "partition", s.key.number, "leader", f.key.leader, "error", err)
+		f.manager.cfg.Logger.Debug("fetch of a partition failed", "topic", s.partition.Topic.Name, "partition", s.key.number, "leader", f.key.leader, "error", err)
 	}
 	f.delay(s)
 }

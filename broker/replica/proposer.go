@@ -134,10 +134,18 @@ func (r *proposer) send(ctx context.Context, batch []proposal) (retry []*Partiti
 			}
 		}
 	}
+	changed := 0
 	for _, b := range batch {
-		if b.partition.answered(b.asked, outcomes[partitionKey{b.partition.Topic.ID, b.partition.Number}]) {
+		o := outcomes[partitionKey{b.partition.Topic.ID, b.partition.Number}]
+		if b.partition.answered(b.asked, o) {
 			retry = append(retry, b.partition)
 		}
+		if o != nil && o.ErrorCode == 0 {
+			changed++
+		}
+	}
+	if changed > 0 { // one line for all of them: a broker that goes takes as many out as it followed
+		r.manager.cfg.Logger.Info("in-sync replicas changed", "partitions", changed)
 	}
 	return retry, err
 }
@@ -191,7 +199,7 @@ func (p *Partition) answered(asked isr.Proposal, o *kmsg.AlterPartitionResponseT
 	p.mu.Unlock()
 	if err == nil {
 		p.manager.metrics.isrChanges.Inc()
-		p.manager.cfg.Logger.Info("in-sync replicas changed", "topic", p.Topic.Name, "partition", p.Number, "isr", fmt.Sprint(o.ISR), "partition_epoch", o.PartitionEpoch)
+		p.manager.cfg.Logger.Debug("in-sync replicas changed", "topic", p.Topic.Name, "partition", p.Number, "isr", fmt.Sprint(o.ISR), "partition_epoch", o.PartitionEpoch)
 	}
 	if moved {
 		p.spread(p.log.Load(), false)
