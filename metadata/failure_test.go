@@ -91,6 +91,43 @@ func TestOutcomeThatIsNotKnownIsRetriable(t *testing.T) {
 	}
 }
 
+// A refusal that was judged by an earlier request of the same entry is as uncertain as that one: when the entry is lost,
+// the topic that was in the way never was.
+func TestRefusalByALostEntryIsRetriable(t *testing.T) {
+	n := start(t, testConfig(""))
+	planning, hold := make(chan struct{}), make(chan struct{})
+	queue := func(plan plan) *proposal {
+		one := &proposal{plan: plan, done: make(chan outcome, 1)}
+		n.proposer.queue <- one
+		return one
+	}
+	queue(func(*image.Image) command.Group { close(planning); <-hold; return nil })
+	<-planning
+	topics := []controller.NewTopic{newTopic("same", 1)}
+	first := queue(func(img *image.Image) command.Group {
+		_, group := n.controller.CreateTopics(img, "default", topics)
+		return group
+	})
+	second := make(chan error)
+	go func() { second <- n.CreateTopics(t.Context(), "default", topics, false)[0].Err }()
+	for len(n.proposer.queue) < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	queue(func(*image.Image) command.Group {
+		_, _, _ = n.quorum.Propose([]byte{9, 9, 9}) // an entry of a newer release ends the node
+		return nil
+	})
+	close(hold)
+	if result := <-first.done; result.err == nil {
+		t.Fatalf("the entry was not lost: %+v", result)
+	}
+	err := <-second
+	var code *kerr.Error
+	if !errors.As(err, &code) || !code.Retriable {
+		t.Errorf("who came second is answered %v, want a retriable error", err)
+	}
+}
+
 func TestQuorumState(t *testing.T) {
 	n := start(t, testConfig(""))
 	create(t, n, newTopic("a", 1))

@@ -89,47 +89,76 @@ func (p *proposer) propose(batch []*proposal) {
 		p.finish(batch, outcome{err: errors.Join(p.quorum.Err(), raft.ErrNotLeader)})
 		return
 	}
-	groups, proposed := p.planAll(batch)
-	if len(groups) == 0 {
+	e := p.planAll(batch)
+	if len(e.groups) == 0 {
 		return
 	}
 	start := p.clock()
-	index, answer, err := p.quorum.Propose(command.Encode(groups))
+	index, answer, err := p.quorum.Propose(command.Encode(e.groups))
 	p.metrics.commitSeconds.Observe(p.clock().Sub(start).Seconds())
 	if err != nil {
-		p.finish(proposed, outcome{err: err})
+		p.finish(e.proposed, outcome{err: err})
+		for _, j := range e.judged {
+			j.done <- outcome{err: err}
+		}
 		return
 	}
 	refusals, _ := answer.([]error)
-	for i, one := range proposed {
+	e.answer(index, refusals)
+}
+
+// entry is what shares one entry of the log.
+type entry struct {
+	groups   []command.Group
+	proposed []*proposal // of each group
+	judged   []judged
+}
+
+// judged is a request that changes nothing on the image that earlier requests of the same entry will leave. Its answer
+// is true only once they are in the log: what is refused because of a topic that then is not created was no refusal.
+type judged struct {
+	*proposal
+	groups int // of the entry that it was judged by
+}
+
+// answer tells everybody what became of the entry at index. Without refusals every group was applied.
+func (e *entry) answer(index uint64, refusals []error) {
+	for i, one := range e.proposed {
 		result := outcome{index: index}
 		if i < len(refusals) {
 			result.err = refusals[i]
 		}
 		one.done <- result
 	}
+	for _, j := range e.judged {
+		j.done <- outcome{index: index, err: errors.Join(refusals[:min(j.groups, len(refusals))]...)}
+	}
 }
 
-// planAll plans each request on the image that those before it will leave, and answers those that change nothing.
-func (p *proposer) planAll(batch []*proposal) (groups []command.Group, proposed []*proposal) {
+// planAll plans each request on the image that those before it will leave, and answers those that change nothing of what
+// is in the log already.
+func (p *proposer) planAll(batch []*proposal) (e entry) {
 	img := p.machine.newest.Load()
 	ahead, seen := img, 0 // the image after the first seen groups; applied only when another request needs it
 	for _, one := range batch {
 		if one.taken.Swap(true) {
 			continue // nobody waits for it
 		}
-		if seen < len(groups) {
-			ahead, _ = command.Apply(ahead, img.Index()+1, groups[seen:], image.NewChanges())
-			seen = len(groups)
+		if seen < len(e.groups) {
+			ahead, _ = command.Apply(ahead, img.Index()+1, e.groups[seen:], image.NewChanges())
+			seen = len(e.groups)
 		}
 		group := one.plan(ahead)
-		if len(group) == 0 {
+		switch {
+		case len(group) > 0:
+			e.groups, e.proposed = append(e.groups, group), append(e.proposed, one)
+		case seen > 0:
+			e.judged = append(e.judged, judged{proposal: one, groups: seen})
+		default:
 			one.done <- outcome{index: img.Index()}
-			continue
 		}
-		groups, proposed = append(groups, group), append(proposed, one)
 	}
-	return groups, proposed
+	return e
 }
 
 func (p *proposer) finish(batch []*proposal, result outcome) {
