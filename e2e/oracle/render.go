@@ -276,6 +276,9 @@ func (r *renderer) text(name, text string) string {
 		return "some text"
 	}
 	text = strings.ReplaceAll(text, r.session.suffix, "~")
+	if r.session.target.clusterID != "" {
+		text = strings.ReplaceAll(text, r.session.target.clusterID, "CLUSTER")
+	}
 	text = loopback.ReplaceAllString(text, "HOST:PORT")
 	if r.session.target.DataDir != "" {
 		text = strings.ReplaceAll(text, r.session.target.DataDir, "LOGDIR")

@@ -51,11 +51,11 @@ func TestKeepLeavesOutTopicsOfOthers(t *testing.T) {
 	}
 }
 
-func TestTextsLoseUuidsAddressesAndTheClock(t *testing.T) {
+func TestTextsLoseUuidsAddressesTheClusterAndTheClock(t *testing.T) {
 	s := testSession(nil)
 	now := time.Now().UnixMilli()
-	got := s.renderer.text("ErrorMessage", fmt.Sprintf("member oracle-00000000-0000-4000-8000-000000000000 at 127.0.0.1:1234 in /data/x, at %d of 1234567890123", now))
-	if want := "member oracle-uuid#1 at HOST:PORT in LOGDIR/x, at about now of 1234567890123"; got != want {
+	got := s.renderer.text("ErrorMessage", fmt.Sprintf("member oracle-00000000-0000-4000-8000-000000000000 at 127.0.0.1:1234 of the-cluster in /data/x, at %d of 1234567890123", now))
+	if want := "member oracle-uuid#1 at HOST:PORT of CLUSTER in LOGDIR/x, at about now of 1234567890123"; got != want {
 		t.Errorf("text is %q, want %q", got, want)
 	}
 }
