@@ -111,6 +111,8 @@ func (s *session) awaitStopped(cmd *cobra.Command, broker int32) error {
 	})
 }
 
+// unregister has the broker forgotten, and with it that it drains: a later broker of this id begins afresh. One that is
+// forgotten already was so by an attempt whose answer was lost.
 func (s *session) unregister(cmd *cobra.Command, broker int32) error {
 	ctx, cancel := s.deadline(cmd)
 	defer cancel()
