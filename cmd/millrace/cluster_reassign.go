@@ -1,11 +1,18 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 type reassignment struct {
@@ -44,7 +51,7 @@ func (s *session) reassignments(cmd *cobra.Command, topics []string) ([]reassign
 		return nil, err
 	}
 	defer cancel()
-	var set kadm.TopicsSet
+	request := kmsg.NewPtrListPartitionReassignmentsRequest()
 	if len(topics) > 0 {
 		found, missing, err := findTopics(ctx, admin, topics, false, true)
 		if err == nil {
@@ -54,19 +61,32 @@ func (s *session) reassignments(cmd *cobra.Command, topics []string) ([]reassign
 			return nil, err
 		}
 		for _, t := range found {
-			set.Add(t.Topic, t.Partitions.Numbers()...)
+			request.Topics = append(request.Topics, kmsg.ListPartitionReassignmentsRequestTopic{Topic: t.Topic, Partitions: t.Partitions.Numbers()})
 		}
 	}
-	responses, err := admin.ListPartitionReassignments(ctx, set)
+	return listReassignments(ctx, s.client, request)
+}
+
+// listReassignments asks without kadm, which answers a request for all topics itself, with nothing.
+func listReassignments(ctx context.Context, client *kgo.Client, request *kmsg.ListPartitionReassignmentsRequest) ([]reassignment, error) {
+	answer, err := request.RequestWith(ctx, client)
+	if err == nil {
+		err = brokerError(kerr.ErrorForCode(answer.ErrorCode), deref(answer.ErrorMessage))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list reassignments: %w", err)
 	}
 	list := []reassignment{}
-	for _, r := range responses.Sorted() {
-		if len(r.AddingReplicas)+len(r.RemovingReplicas) > 0 {
-			list = append(list, reassignment{r.Topic, r.Partition, orEmpty(r.Replicas), orEmpty(r.AddingReplicas), orEmpty(r.RemovingReplicas)})
+	for _, t := range answer.Topics {
+		for _, p := range t.Partitions {
+			if len(p.AddingReplicas)+len(p.RemovingReplicas) > 0 {
+				list = append(list, reassignment{t.Topic, p.Partition, orEmpty(p.Replicas), orEmpty(p.AddingReplicas), orEmpty(p.RemovingReplicas)})
+			}
 		}
 	}
+	slices.SortFunc(list, func(a, b reassignment) int {
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
 	return list, nil
 }
 
