@@ -47,10 +47,13 @@ func clusterChecks(ctx context.Context, cfg *settings, client *kgo.Client) []che
 		}
 		return []check{{Name: "metadata", Status: checkFail, Detail: err.Error(), Why: "without metadata no client can produce or consume", Fix: "look at the broker's log"}}
 	}
-	checks := []check{controllerCheck(meta)}
-	checks = append(checks, brokerChecks(ctx, cfg, meta)...)
-	checks = append(checks, memberChecks(ctx, client, admin)...)
-	checks = append(checks, partitionChecks(meta)...)
+	brokers, silent := brokerChecks(ctx, cfg, meta)
+	members := memberChecks(ctx, client, admin)
+	if quorumLost(members) { // nobody fences or elects, and what metadata says of leaders is how it was
+		meta.Controller = -1
+		withoutSilent(meta, silent)
+	}
+	checks := slices.Concat([]check{controllerCheck(meta)}, brokers, members, partitionChecks(meta))
 	if c, short := minISRCheck(ctx, admin, meta); short {
 		checks = append(checks, c)
 	}
@@ -65,15 +68,16 @@ func controllerCheck(meta kadm.Metadata) check {
 	return passed("controller", "broker %d", meta.Controller)
 }
 
-// brokerChecks probes every advertised address: the first contact works more often than what follows.
-func brokerChecks(ctx context.Context, cfg *settings, meta kadm.Metadata) []check {
-	var out []check
+// brokerChecks probes every advertised address: the first contact works more often than what follows. It also returns the
+// brokers that do not answer.
+func brokerChecks(ctx context.Context, cfg *settings, meta kadm.Metadata) (out []check, silent []int32) {
 	for _, b := range meta.Brokers {
 		address := net.JoinHostPort(b.Host, fmt.Sprint(b.Port))
 		name := fmt.Sprintf("broker %d", b.NodeID)
 		if found := probe(ctx, cfg, address); !found.ok() {
 			out = append(out, check{Name: name, Status: checkFail, Detail: fmt.Sprintf("advertises %s: %s", address, found.why),
 				Why: "clients use the advertised address after the first contact", Fix: fixAdvertised})
+			silent = append(silent, b.NodeID)
 			continue
 		}
 		out = append(out, passed(name, "answers at %s", address))
@@ -81,7 +85,21 @@ func brokerChecks(ctx context.Context, cfg *settings, meta kadm.Metadata) []chec
 	if len(out) == 0 {
 		out = append(out, check{Name: "brokers", Status: checkFail, Detail: "the cluster names no broker"})
 	}
-	return out
+	return out, silent
+}
+
+// withoutSilent takes brokers that do not answer out of what metadata says of partitions.
+func withoutSilent(meta kadm.Metadata, silent []int32) {
+	isSilent := func(id int32) bool { return slices.Contains(silent, id) }
+	for _, t := range meta.Topics {
+		for number, p := range t.Partitions {
+			if isSilent(p.Leader) {
+				p.Leader = -1
+			}
+			p.ISR = slices.DeleteFunc(slices.Clone(p.ISR), isSilent)
+			t.Partitions[number] = p
+		}
+	}
 }
 
 func partitionChecks(meta kadm.Metadata) []check {

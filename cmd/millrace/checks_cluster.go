@@ -42,13 +42,20 @@ func memberChecks(ctx context.Context, client *kgo.Client, admin *kadm.Client) [
 	return out
 }
 
+const quorumCheckName = "quorum"
+
+// quorumLost reports whether the quorum was asked for its leader and had none.
+func quorumLost(checks []check) bool {
+	return slices.ContainsFunc(checks, func(c check) bool { return c.Name == quorumCheckName && c.Status == checkFail })
+}
+
 // quorumCheck looks whether the metadata quorum has a leader and how many voters it can lose.
 func quorumCheck(ctx context.Context, client *kgo.Client, list []clusterMember) (check, bool) {
 	info, err := describeQuorum(ctx, client)
 	if errors.Is(err, kerr.UnsupportedVersion) || errors.Is(err, kerr.ClusterAuthorizationFailed) || len(list) < 2 {
 		return check{}, false
 	}
-	failed := check{Name: "quorum", Status: checkFail, Why: "nothing can be created, changed or elected", Fix: "start the voters that are missing: millrace cluster quorum"}
+	failed := check{Name: quorumCheckName, Status: checkFail, Why: "nothing can be created, changed or elected", Fix: "start the voters that are missing: millrace cluster quorum"}
 	if err != nil {
 		failed.Detail = firstLine(err.Error())
 		return failed, true
@@ -71,10 +78,10 @@ func quorumCheck(ctx context.Context, client *kgo.Client, list []clusterMember) 
 	spare := (voters-1)/2 - len(away)
 	detail := fmt.Sprintf("node %d leads %s", info.Leader, plural(voters, "voter"))
 	if len(away) > 0 {
-		return check{Name: "quorum", Status: checkWarn, Detail: fmt.Sprintf("%s, away: %s, %s more may fail", detail, someOf(away), plural(max(spare, 0), "voter")),
+		return check{Name: quorumCheckName, Status: checkWarn, Detail: fmt.Sprintf("%s, away: %s, %s more may fail", detail, someOf(away), plural(max(spare, 0), "voter")),
 			Why: "without a majority nothing can be created, changed or elected", Fix: "start the voters that are missing"}, true
 	}
-	return passed("quorum", "%s, %d may fail", detail, spare), true
+	return passed(quorumCheckName, "%s, %d may fail", detail, spare), true
 }
 
 // minISRCheck tells of partitions that refuse acks=all.

@@ -105,11 +105,12 @@ func startCluster(env *testscript.Env) error {
 // nodesValue is the key of the nodes of a script's cluster among its values.
 type nodesValue struct{}
 
-// node kill|stop|start ID: kill -9 or SIGTERM and wait for the end, or start the node again from its millrace.yaml.
+// node kill|crash|stop|start ID: kill -9 or SIGTERM and wait until the others know it (crash: only for the end), or start the node
+// again from its millrace.yaml.
 func node(ts *testscript.TestScript, neg bool, args []string) {
 	nodes, _ := ts.Value(nodesValue{}).([]devNode)
 	if neg || len(args) != 2 || nodes == nil {
-		ts.Fatalf("usage: node kill|stop|start ID")
+		ts.Fatalf("usage: node kill|crash|stop|start ID")
 	}
 	id, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -135,7 +136,7 @@ func node(ts *testscript.TestScript, neg bool, args []string) {
 	for syscall.Kill(n.PID, 0) == nil { // until millrace dev has waited for it
 		time.Sleep(5 * time.Millisecond)
 	}
-	for !fencedEverywhere(ts, nodes, n.ID) {
+	for args[0] != "crash" && !fencedEverywhere(ts, nodes, n.ID) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
