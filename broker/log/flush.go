@@ -10,13 +10,44 @@ import (
 // RequestFlush asks the directory's flusher to make the log durable and returns at once; Hooks.Flushed reports.
 func (l *Log) RequestFlush() { l.dir.flusher.request(l) }
 
+// RequestFlushes is RequestFlush for many logs, so that those of a directory go into one round: asked for one by one, the
+// first would be flushed alone while the others wait for the round after it.
+func RequestFlushes(logs []*Log) {
+	var last *flusher
+	for _, l := range logs {
+		f := l.dir.flusher
+		if f != last {
+			if last != nil {
+				last.mu.Unlock()
+				last.begin()
+			}
+			f.mu.Lock()
+			last = f
+		}
+		if l.flushQueued.CompareAndSwap(false, true) {
+			f.queue = append(f.queue, l)
+		}
+	}
+	if last != nil {
+		last.mu.Unlock()
+		last.begin()
+	}
+}
+
 // Flush waits until everything appended before the call is on disk.
 func (l *Log) Flush() error {
+	if l.flushed.Load() < l.logEnd.Load() {
+		l.RequestFlush()
+	}
+	return l.AwaitFlush()
+}
+
+// AwaitFlush is Flush for who has asked for it already, after the last append.
+func (l *Log) AwaitFlush() error {
 	target := l.logEnd.Load()
 	if l.flushed.Load() >= target {
 		return l.Err()
 	}
-	l.RequestFlush()
 	return l.dir.flusher.await(func() bool {
 		return l.flushed.Load() >= min(target, l.logEnd.Load()) || l.failure.Load() != nil
 	})

@@ -52,6 +52,11 @@ func (f *flusher) request(l *Log) {
 	f.mu.Lock()
 	f.queue = append(f.queue, l)
 	f.mu.Unlock()
+	f.begin()
+}
+
+// begin lets the next round begin as soon as none is under way.
+func (f *flusher) begin() {
 	select {
 	case f.wake <- struct{}{}:
 	default:

@@ -155,13 +155,11 @@ func checkFetched(batches []record.Batch, records []byte, epoch int32) ([]record
 func (f *fetcher) flush() {
 	r := &f.round
 	if !f.key.cached {
-		for _, l := range r.logs {
-			l.RequestFlush()
-		}
+		log.RequestFlushes(r.logs)
 	}
 	for i, s := range r.appended {
 		if !f.key.cached {
-			if err := r.logs[i].Flush(); err != nil {
+			if err := r.logs[i].AwaitFlush(); err != nil {
 				f.partFailed(s, s.partition.failed(err))
 				continue
 			}
