@@ -102,7 +102,7 @@ func (b *Broker) services() *api.Services {
 		Advertised:       advertised,
 	}
 	if b.company != nil {
-		services.InternalListener, services.Peers = internalListener, b.company.asking
+		services.InternalListener, services.Peers, services.Departures = internalListener, b.company.asking, b.company
 		if b.cfg.KafkaAdvertised == "" { // what each client dialled is right for this node; others tell what it registered
 			advertised[internalListener] = b.cfg.Cluster.PeerAddress()
 		}

@@ -99,6 +99,9 @@ func (c *company) Do(ctx context.Context, nodeID int32, request kmsg.Request) (k
 	return c.pool.Do(ctx, nodeID, request)
 }
 
+// Await implements api.Services.Departures.
+func (c *company) Await(ctx context.Context) { c.departures.Await(ctx) }
+
 // newSession makes the session of another broker's connection; its end may be the first sign that the broker is gone.
 func (c *company) newSession(sessions *api.API) func(*server.Peer) server.Session {
 	return func(p *server.Peer) server.Session {

@@ -12,6 +12,14 @@ import (
 // A process that ends closes its connections before, or after, its listener; in between a dial is not refused yet.
 var departureProbes = [...]time.Duration{0, 5 * time.Millisecond, 15 * time.Millisecond, 40 * time.Millisecond, 100 * time.Millisecond}
 
+const (
+	// After a departure was told, so long is waited for the image to say so.
+	departurePatience = time.Second
+	departureLook     = 2 * time.Millisecond // between looks at the image
+	// A client that asks who leads waits at most so long for departures that are being decided.
+	departureHold = 500 * time.Millisecond
+)
+
 // departuresConfig is what departures need of the rest of the node.
 type departuresConfig struct {
 	NodeID       int32
@@ -27,6 +35,9 @@ type departuresConfig struct {
 // departures tells the controller at once of brokers whose process has ended, so that nobody waits for the end of a session
 // that nobody holds: when a connection from a broker ends, or this node becomes the controller, the broker's address is
 // asked whether it refuses. One that does not answer at all may be alive behind a broken network; it keeps its session.
+//
+// Every node asks, whoever is the controller: a client whose connection to a leader has ended asks another broker who leads
+// now, and is not told of the dead one while that is being decided. Some clients would not ask again for five seconds.
 type departures struct {
 	cfg    departuresConfig
 	ctx    context.Context
@@ -34,19 +45,20 @@ type departures struct {
 
 	mu      sync.Mutex
 	probing map[int32]bool // guarded by mu: value: it was suspected again meanwhile
+	settled chan struct{}  // guarded by mu: closed when a probe ends
 	closed  bool           // guarded by mu
 	group   sync.WaitGroup
 }
 
 func newDepartures(cfg departuresConfig) *departures {
-	d := &departures{cfg: cfg, probing: map[int32]bool{}}
+	d := &departures{cfg: cfg, probing: map[int32]bool{}, settled: make(chan struct{})}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }
 
 // Suspect asks whether a broker is still there; it does not block.
 func (d *departures) Suspect(id int32) {
-	if id == d.cfg.NodeID || !d.cfg.IsController() {
+	if id == d.cfg.NodeID {
 		return
 	}
 	d.mu.Lock()
@@ -76,8 +88,35 @@ func (d *departures) finished(id int32) (again bool) {
 		d.probing[id] = false
 	} else {
 		delete(d.probing, id)
+		close(d.settled)
+		d.settled = make(chan struct{})
 	}
 	return again
+}
+
+// Await returns when no departure is being decided, or after a moment.
+func (d *departures) Await(ctx context.Context) {
+	var patience <-chan time.Time
+	for {
+		d.mu.Lock()
+		undecided, settled := len(d.probing) > 0 && !d.closed, d.settled
+		d.mu.Unlock()
+		if !undecided {
+			return
+		}
+		if patience == nil {
+			timer := time.NewTimer(departureHold)
+			defer timer.Stop()
+			patience = timer.C
+		}
+		select {
+		case <-settled:
+		case <-patience:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // SuspectAll asks of every broker, as a new controller does: the last controller is often the one that is gone.
@@ -101,8 +140,27 @@ func (d *departures) probe(id int32) {
 			return
 		}
 		if d.cfg.Refused(d.ctx, address) {
-			d.cfg.Logger.Warn("the process of a broker has ended", "broker", id, "address", address)
-			d.cfg.Gone(id, b.Incarnation)
+			d.decide(b, address)
+			return
+		}
+	}
+}
+
+// decide has the controller told that a broker is gone, and returns when the image says so, or has not for long: then nobody
+// leads the quorum. This node may become the controller meanwhile.
+func (d *departures) decide(gone *image.Broker, address string) {
+	told := false
+	for end := time.Now().Add(departurePatience); time.Now().Before(end); {
+		b := d.cfg.Image().Broker(gone.ID)
+		if b == nil || b.Fenced || b.Incarnation != gone.Incarnation {
+			return
+		}
+		if !told && d.cfg.IsController() {
+			told = true
+			d.cfg.Logger.Warn("the process of a broker has ended", "broker", gone.ID, "address", address)
+			d.cfg.Gone(gone.ID, gone.Incarnation)
+		}
+		if !sleepContext(d.ctx, departureLook) {
 			return
 		}
 	}

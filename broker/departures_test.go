@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,10 +35,10 @@ func TestDepartedBrokersAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		gone := map[int32]time.Time{}
-		controller := false
+		var controller atomic.Bool
 		began := time.Now()
 		d := newDepartures(departuresConfig{
-			NodeID: 1, IsController: func() bool { return controller }, Image: func() *image.Image { return img },
+			NodeID: 1, IsController: controller.Load, Image: func() *image.Image { return img },
 			// the process has ended, but for a moment its socket still takes connections
 			Refused: func(_ context.Context, address string) bool {
 				return address == "dead:1" && time.Since(began) > 10*time.Millisecond
@@ -57,7 +58,7 @@ func TestDepartedBrokersAreReported(t *testing.T) {
 		if len(gone) != 0 {
 			t.Errorf("who is not the controller reported %v", gone)
 		}
-		controller = true
+		controller.Store(true)
 		d.SuspectAll()
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -67,6 +68,40 @@ func TestDepartedBrokersAreReported(t *testing.T) {
 			t.Errorf("reported %v, want broker 2 within 100ms", gone)
 		}
 		mu.Unlock()
+		d.Close()
+	})
+}
+
+// Who asks which broker leads waits while a departure is being decided: until the image holds the decision, and not for ever.
+func TestQuestionsWaitForADepartureToBeDecided(t *testing.T) {
+	listeners := []image.Listener{{Name: internalListener, Host: "dead", Port: 1}}
+	synctest.Test(t, func(t *testing.T) {
+		var img atomic.Pointer[image.Image]
+		img.Store(brokersImage(image.Broker{ID: 2, Listeners: listeners}))
+		d := newDepartures(departuresConfig{
+			NodeID: 1, IsController: func() bool { return false }, Image: img.Load,
+			Refused: func(context.Context, string) bool { return true },
+			Gone:    func(int32, [16]byte) { t.Error("who is not the controller told it") },
+			Logger:  slog.New(slog.DiscardHandler),
+		})
+		waited := func() time.Duration {
+			began := time.Now()
+			d.Await(t.Context())
+			return time.Since(began)
+		}
+		if w := waited(); w != 0 {
+			t.Errorf("waited %v with nobody gone", w)
+		}
+		d.Suspect(2)
+		time.AfterFunc(100*time.Millisecond, func() { img.Store(brokersImage(image.Broker{ID: 2, Fenced: true, Listeners: listeners})) })
+		if w := waited(); w < 100*time.Millisecond || w > 110*time.Millisecond {
+			t.Errorf("waited %v, want until the broker is fenced after 100ms", w)
+		}
+		img.Store(brokersImage(image.Broker{ID: 2, Listeners: listeners}))
+		d.Suspect(2)
+		if w := waited(); w != departureHold {
+			t.Errorf("waited %v without a controller, want %v", w, departureHold)
+		}
 		d.Close()
 	})
 }

@@ -116,3 +116,11 @@ func (s *Services) controllerID(reachable []node) int32 {
 	}
 	return -1
 }
+
+// awaitDepartures returns when it is known whether brokers that seem gone are. A client whose leader has just died asks who
+// leads now, and one that were told of the dead leader would ask again only after its metadata.min.age (franz-go: 5 s).
+func (s *Services) awaitDepartures(c *Call) {
+	if s.Departures != nil {
+		s.Departures.Await(c.Context)
+	}
+}

@@ -28,6 +28,7 @@ const coordinatorTopicWait = 2 * time.Second
 // yet: COORDINATOR_NOT_AVAILABLE, and INVALID_REQUEST for share groups, as from a Kafka without them.
 func findCoordinator(s *Services, c *Call, r *kmsg.FindCoordinatorRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	s.awaitDepartures(c)
 	keyType := r.CoordinatorType
 	if r.Version == 0 {
 		keyType = coordinatorOfGroup

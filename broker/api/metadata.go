@@ -22,6 +22,7 @@ func topicMetadata(s *Services, c *Call, r *kmsg.MetadataRequest) kmsg.Response 
 	if !sensibleMetadata(r) {
 		return refusedMetadata(r, answer)
 	}
+	s.awaitDepartures(c)
 	i := s.Metadata.Image()
 	reachable := s.nodes(c, i, false)
 	view := partitionView{version: r.Version, image: i, reachable: reachable}

@@ -44,6 +44,9 @@ type Services struct {
 	// Advertised is the host:port told to clients, by listener name; without an entry it is what each client dialled.
 	Advertised map[string]string
 
+	// Departures holds back answers of who leads while it is being decided that a broker is gone; nil: alone.
+	Departures interface{ Await(context.Context) }
+
 	rows      []Row // the table, for ApiVersions
 	topics    topicCreator
 	producers producerIDs
