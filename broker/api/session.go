@@ -34,7 +34,12 @@ type API struct {
 
 // New prepares the table for the given services.
 func New(services *Services) *API {
-	services.rows = Table()
+	if services.rows == nil { // the listeners of a broker share it
+		services.rows = Table()
+		for i := range services.rows {
+			services.rows[i].guard = newGuard(&services.rows[i])
+		}
+	}
 	if services.MemoryBudget == nil {
 		services.MemoryBudget = server.NewBudget(400 << 20)
 	}
@@ -48,7 +53,6 @@ func New(services *Services) *API {
 	a.fetches = newFetchSessions(services.MaxFetchSessions, services.Registerer)
 	for i := range services.rows {
 		row := &services.rows[i]
-		row.guard = newGuard(row)
 		a.rows[row.Key] = row
 		if !row.Internal {
 			a.clients[row.Key] = row

@@ -26,6 +26,7 @@ type Mux struct {
 
 	mu         sync.Mutex // guards the rest
 	pending    map[net.Conn]struct{}
+	closing    bool                   // Close has begun: nobody is let in
 	remembered map[string]Identity    // by remote address
 	order      []string               // keys of remembered, the oldest first
 	told       map[Identity]time.Time // when a refusal was logged, by who and (for ClusterID) why
@@ -109,8 +110,13 @@ func (m *Mux) admit(conn net.Conn) {
 		return
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock() // Close waits for whoever was let in before it
+	if m.closing {
+		<-m.slots
+		_ = conn.Close()
+		return
+	}
 	m.pending[conn] = struct{}{}
-	m.mu.Unlock()
 	m.greeting.Go(func() {
 		m.greet(conn)
 		m.mu.Lock()
@@ -205,6 +211,7 @@ func (m *Mux) Close() error {
 			_ = p.Close()
 		}
 		m.mu.Lock()
+		m.closing = true
 		for conn := range m.pending {
 			_ = conn.SetDeadline(time.Unix(1, 0))
 		}
