@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -38,13 +39,24 @@ func NewPool(cfg Config, resolve func(nodeID int32) (address string, directoryID
 }
 
 // Do sends a request to a node over the connection that all share, and returns its answer. The answer must not be waited
-// for long by its nature: those behind it wait, too.
+// for long by its nature: those behind it wait, too. A connection that turns out to have ended before anything of the
+// request was sent is replaced, once.
 func (p *Pool) Do(ctx context.Context, nodeID int32, req kmsg.Request) (kmsg.Response, error) {
+	resp, again, err := p.try(ctx, nodeID, req)
+	if again {
+		resp, _, err = p.try(ctx, nodeID, req)
+	}
+	return resp, err
+}
+
+// try reports by again that the connection had ended and that nothing was sent.
+func (p *Pool) try(ctx context.Context, nodeID int32, req kmsg.Request) (resp kmsg.Response, again bool, err error) {
 	conn, err := p.connection(ctx, nodeID)
 	if err != nil {
-		return nil, fmt.Errorf("%s to broker %d: %w", kmsg.NameForKey(req.Key()), nodeID, err)
+		return nil, false, fmt.Errorf("%s to broker %d: %w", kmsg.NameForKey(req.Key()), nodeID, err)
 	}
-	return conn.do(ctx, req)
+	resp, err = conn.do(ctx, req)
+	return resp, err != nil && !errors.Is(err, ErrOutcomeUnknown) && conn.isBroken(), err
 }
 
 // Dial opens a connection of one's own, which the caller closes.
