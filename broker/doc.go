@@ -4,7 +4,7 @@
 //	metadata ──deltas──> replica ──> log directories
 //	    │                   ▲
 //	    │                   ├── api (produce, fetch, ...) <── server <── Kafka clients
-//	    └──deltas──> group ─┘ (through offsetsLog)
+//	    └──deltas──> group ─┘ (through internalLog)
 //	                                          gateway <── /metrics, /healthz
 //
 // Invariants: nothing is acknowledged before every part below is up, and a part stops only after everybody who calls it

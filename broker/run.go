@@ -10,7 +10,6 @@ import (
 
 	"github.com/millrace-io/millrace/broker/api"
 	"github.com/millrace-io/millrace/broker/gateway"
-	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
@@ -51,10 +50,7 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 	if err := b.openReplicas(); err != nil {
 		return err
 	}
-	b.groups = group.New(group.Config{
-		Log: &offsetsLog{replicas: b.replicas}, PartitionCount: b.offsetsPartitionCount, Settings: b.groupSettings,
-		Clock: b.clock, Logger: b.logger, Registerer: b.registry,
-	})
+	b.groups = b.newGroups()
 	b.metadata.Subscribe("replicas", b.afterRegistration(b.replicas.Apply))
 	b.metadata.Subscribe("groups", b.afterRegistration(b.applyToGroups))
 	if b.company != nil {

@@ -84,7 +84,7 @@ func (s *Services) coordinator(c *Call, keyType int8, key string) (int32, *kerr.
 	case !s.Allowed(c, security.OperationDescribe, security.ResourceGroup, key):
 		return 0, kerr.GroupAuthorizationFailed
 	}
-	topic := s.groupTopic(c.Context)
+	topic := s.internalTopic(c.Context, groupMetadataTopic)
 	if topic == nil {
 		return 0, kerr.CoordinatorNotAvailable
 	}
@@ -98,13 +98,13 @@ func (s *Services) coordinator(c *Call, keyType int8, key string) (int32, *kerr.
 	return p.Leader, nil
 }
 
-// groupTopic returns __consumer_offsets, which it has created if need be; nil when that takes too long.
-func (s *Services) groupTopic(ctx context.Context) *image.Topic {
-	find := func() *image.Topic { return s.Metadata.Image().Topic(security.DefaultTenant, groupMetadataTopic) }
+// internalTopic returns an internal topic, which it has created if need be; nil when that takes too long.
+func (s *Services) internalTopic(ctx context.Context, name string) *image.Topic {
+	find := func() *image.Topic { return s.Metadata.Image().Topic(security.DefaultTenant, name) }
 	if topic := find(); topic != nil {
 		return topic
 	}
-	creation := s.autoCreate(security.DefaultTenant, []string{groupMetadataTopic})[groupMetadataTopic]
+	creation := s.autoCreate(security.DefaultTenant, []string{name})[name]
 	if creation == nil {
 		return nil
 	}

@@ -161,7 +161,7 @@ func TestBrokerAsksTheControllerForItself(t *testing.T) {
 	if controller.Metadata.Image().Topic(security.DefaultTenant, "on-demand") == nil {
 		t.Error("the controller has no topic")
 	}
-	if topic := other.groupTopic(t.Context()); topic == nil || topic.Config["cleanup.policy"] != "compact" {
+	if topic := other.internalTopic(t.Context(), groupMetadataTopic); topic == nil || topic.Config["cleanup.policy"] != "compact" {
 		t.Errorf("the groups' topic is %+v", topic)
 	}
 	if _, err := controller.Metadata.RegisterBroker(t.Context(), image.Broker{ID: 2, Incarnation: [16]byte{2}}); err != nil {
