@@ -244,23 +244,29 @@ func cutSomeRecords(t *testing.T, address string) {
 	}
 }
 
-// mustFindByTime asks for the offset of a record's own timestamp, which goes through the time index.
+// mustFindByTime asks for the offset of a record's own timestamp, which goes through the time index. The answer is the
+// first record that is as late: producers write at the same time, so that earlier ones may be.
 func mustFindByTime(t *testing.T, address string) {
 	t.Helper()
-	cl := newClient(t, address, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"chaos": {0: kgo.NewOffset().At(3000)}}))
+	const offset = 3000
+	cl := newClient(t, address, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"chaos": {0: kgo.NewOffset().AtStart()}}))
 	defer cl.Close()
-	fetches := cl.PollRecords(t.Context(), 1)
-	if err := fetches.Err(); err != nil || fetches.NumRecords() != 1 {
-		t.Fatalf("read one record: %v", err)
+	var times []int64
+	for len(times) <= offset {
+		fetches := cl.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("read the first records: %v", err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) { times = append(times, r.Timestamp.UnixMilli()) })
 	}
-	r := fetches.Records()[0]
-	listed, err := kadm.NewClient(cl).ListOffsetsAfterMilli(t.Context(), r.Timestamp.UnixMilli(), "chaos")
+	want := slices.IndexFunc(times, func(at int64) bool { return at >= times[offset] })
+	listed, err := kadm.NewClient(cl).ListOffsetsAfterMilli(t.Context(), times[offset], "chaos")
 	if err != nil {
 		t.Fatal(err)
 	}
 	found, _ := listed.Lookup("chaos", 0)
-	if found.Err != nil || found.Offset > r.Offset || found.Timestamp != r.Timestamp.UnixMilli() {
-		t.Errorf("the time of offset %d is found at %+v", r.Offset, found)
+	if found.Err != nil || found.Offset != int64(want) || found.Timestamp != times[want] {
+		t.Errorf("the time of offset %d is found at %+v, want %d (%d)", offset, found, want, times[want])
 	}
 }
 
