@@ -31,6 +31,12 @@ const installWithin = 10 * time.Minute
 // Classpath returns the Java classpath of Apache Kafka's broker, client and tools, fetched by Maven at the first use.
 func Classpath(t testing.TB) string {
 	t.Helper()
+	return MavenClasspath(t, pom)
+}
+
+// MavenClasspath returns the Java classpath of what a pom.xml depends on, fetched by Maven at the first use.
+func MavenClasspath(t testing.TB, pom []byte) string {
+	t.Helper()
 	dir := part(t, "java", pom, func(dir string) error {
 		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), pom, 0o644); err != nil {
 			return err
