@@ -162,6 +162,7 @@ func (l *Log) admit(w *appendScratch, e *Entry, check producer.Check) bool {
 	if e.Err = fillInfo(&w.info, e.Batch); e.Err != nil {
 		return false
 	}
+	w.info.Guard, w.info.TransactionVersion = e.Guard, e.TransactionVersion
 	if l.producers == nil {
 		l.producers = &producer.Table{}
 	}
@@ -184,6 +185,21 @@ func (l *Log) admit(w *appendScratch, e *Entry, check producer.Check) bool {
 		w.aborted = append(w.aborted, abortedEntry(completed))
 	}
 	return true
+}
+
+// BeginVerification says under which guard the coordinator of a transaction is to be asked before a batch is appended;
+// producer.NoGuard: the transaction is open here, nobody needs to be asked.
+func (l *Log) BeginVerification(id int64, epoch int16, sequence int32, bumps bool) (producer.Guard, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.writableLocked(); err != nil {
+		return producer.NoGuard, err
+	}
+	if l.producers == nil {
+		l.producers = &producer.Table{}
+	}
+	l.lastGuard++
+	return l.producers.BeginVerification(id, epoch, sequence, bumps, l.lastGuard, l.now().UnixMilli())
 }
 
 func abortedEntry(c producer.CompletedTxn) segment.AbortedTxn {

@@ -1,6 +1,9 @@
 package log
 
-import "github.com/millrace-io/millrace/broker/record"
+import (
+	"github.com/millrace-io/millrace/broker/log/producer"
+	"github.com/millrace-io/millrace/broker/record"
+)
 
 // Origin says who appends, and so what is checked.
 type Origin int8
@@ -18,6 +21,10 @@ const (
 // patched in place.
 type Entry struct {
 	Batch record.Batch
+	// Guard is what BeginVerification gave for a batch of a transaction; without one it is let into an open transaction only.
+	Guard producer.Guard
+	// TransactionVersion is of the coordinator that sent an end marker.
+	TransactionVersion int8
 
 	// Set by Append.
 	BaseOffset          int64 // of a duplicate: where the original is

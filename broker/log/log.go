@@ -51,6 +51,7 @@ type Log struct {
 	mu         sync.Mutex
 	closed     bool            // guarded by mu
 	producers  *producer.Table // guarded by mu; nil: no producer was ever seen
+	lastGuard  producer.Guard  // guarded by mu: never used twice in the life of the process, whatever becomes of producers
 	snapshots  []int64         // guarded by mu: offsets of the snapshot files, rising
 	lastEpoch  int32           // guarded by mu: the epoch of the last append
 	rollJitter int64           // guarded by mu: of the active segment

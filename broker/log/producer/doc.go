@@ -7,7 +7,10 @@
 //	          ^                first offset is unstable         first offset is still unstable
 //	          '-- a new epoch clears the remembered batches
 //
-// The rules are those of Kafka's ProducerAppendInfo and ProducerStateManager (KIP-98, KIP-360).
+// Where a transaction begins, the coordinator is asked first (verification.go): BeginVerification notes the question, and
+// only a batch with its guard may open the transaction. A marker makes the guard void.
+//
+// The rules are those of Kafka's ProducerAppendInfo and ProducerStateManager (KIP-98, KIP-360, KIP-890).
 //
 // Invariants:
 //   - a State remembers at most BatchesKept batches, all of its Epoch, in the order of their offsets;

@@ -33,6 +33,11 @@ type Info struct {
 	HasMarker        bool
 	Abort            bool
 	CoordinatorEpoch int32
+	// TransactionVersion is what the coordinator says the marker is of: from version 2 on it has a later epoch than the
+	// records it ends.
+	TransactionVersion int8
+	// Guard is what BeginVerification gave for a batch of a transaction.
+	Guard Guard
 }
 
 // CompletedTxn is a transaction whose end marker was appended.
@@ -56,8 +61,9 @@ type decidedTxn struct {
 
 // Undo holds what Append changed. The zero value is ready; it may be reused after Undo or when it is forgotten.
 type Undo struct {
-	previous State
-	existed  bool
+	previous     State
+	existed      bool
+	verification *verification
 }
 
 // Table holds the producers of one log. The zero value is an empty table. Not safe for concurrent use.
@@ -65,6 +71,8 @@ type Table struct {
 	states  map[int64]*State
 	ongoing []openTxn    // by first offset
 	decided []decidedTxn // by first offset; their marker is not below the high watermark yet
+
+	verifying map[int64]*verification // by producer id: questions to the coordinator; not in snapshots
 }
 
 // Len is the number of known producers.
@@ -83,7 +91,7 @@ func (t *Table) Duplicate(in *Info) (Batch, bool) {
 // is set when the batch ended a transaction that had data here.
 func (t *Table) Append(in *Info, check Check, undo *Undo) (completed CompletedTxn, ended bool, err error) {
 	s := t.states[in.ProducerID]
-	undo.existed = s != nil
+	undo.existed, undo.verification = s != nil, nil
 	if s == nil {
 		undo.previous = newState(in.ProducerID)
 		s = &undo.previous
@@ -93,11 +101,14 @@ func (t *Table) Append(in *Info, check Check, undo *Undo) (completed CompletedTx
 	if in.Control && !in.HasMarker {
 		return CompletedTxn{}, false, nil // a transaction whose records compaction removed
 	}
-	if err := s.check(in, check); err != nil {
+	if err := t.check(s, in, check); err != nil {
 		return CompletedTxn{}, false, err
 	}
 	if !undo.existed {
 		s = t.add(in.ProducerID)
+	}
+	if in.Transactional && len(t.verifying) > 0 {
+		undo.verification = t.endVerification(in.ProducerID)
 	}
 	if in.Control {
 		completed, ended = t.end(s, in)
@@ -117,7 +128,7 @@ func (t *Table) add(id int64) *State {
 	return s
 }
 
-func (s *State) check(in *Info, check Check) error {
+func (t *Table) check(s *State, in *Info, check Check) error {
 	if check == CheckNothing {
 		return nil
 	}
@@ -126,9 +137,15 @@ func (s *State) check(in *Info, check Check) error {
 			in.ProducerID, in.BaseOffset, in.Epoch, s.Epoch, kerr.InvalidProducerEpoch)
 	}
 	if in.Control {
-		return s.checkCoordinator(in)
+		return s.checkMarker(in)
+	}
+	if err := t.checkVerified(s, in); err != nil {
+		return err
 	}
 	if check == CheckSequence {
+		if err := t.checkVerifiedSequence(s, in); err != nil {
+			return err
+		}
 		if err := s.checkSequence(in); err != nil {
 			return err
 		}
@@ -140,7 +157,14 @@ func (s *State) check(in *Info, check Check) error {
 	return nil
 }
 
-func (s *State) checkCoordinator(in *Info) error {
+// checkMarker refuses the marker of a coordinator that is none any more. A marker of transaction version 2 has a later
+// epoch than what it ends, so that one which comes late, or twice, cannot end the producer's next transaction: it is let
+// in only where nothing is open.
+func (s *State) checkMarker(in *Info) error {
+	if in.TransactionVersion >= 2 && in.Epoch == s.Epoch && s.TxnFirstOffset != None {
+		return fmt.Errorf("epoch of the marker for producer %d at offset %d is %d, which is that of its open transaction: %w",
+			in.ProducerID, in.BaseOffset, in.Epoch, kerr.InvalidProducerEpoch)
+	}
 	if s.CoordinatorEpoch > in.CoordinatorEpoch {
 		return fmt.Errorf("invalid coordinator epoch for producer %d at offset %d: %d (zombie), %d (current): %w",
 			in.ProducerID, in.BaseOffset, in.CoordinatorEpoch, s.CoordinatorEpoch, kerr.TransactionCoordinatorFenced)
@@ -209,6 +233,9 @@ func (t *Table) end(s *State, in *Info) (CompletedTxn, bool) {
 // Undo takes back the last Append that filled undo. Several are taken back in reverse order.
 func (t *Table) Undo(undo *Undo) {
 	id := undo.previous.ID
+	if undo.verification != nil {
+		t.verifying[id] = undo.verification
+	}
 	s := t.states[id]
 	if s == nil {
 		return
@@ -267,6 +294,11 @@ func (t *Table) RemoveExpired(nowMillis, expirationMillis int64) (removed int) {
 		if s.TxnFirstOffset == None && nowMillis-s.LastTimestampMillis >= expirationMillis {
 			delete(t.states, id)
 			removed++
+		}
+	}
+	for id, v := range t.verifying {
+		if nowMillis-v.sinceMillis >= expirationMillis {
+			delete(t.verifying, id)
 		}
 	}
 	return removed

@@ -20,6 +20,7 @@ func data(id int64, epoch int16, sequence, count int32, offset int64, transactio
 	return &Info{
 		ProducerID: id, Epoch: epoch, BaseSequence: sequence, LastSequence: int32(last), BaseOffset: offset,
 		LastOffset: offset + int64(count) - 1, MaxTimestampMillis: offset, Transactional: transactional,
+		Guard: Unverified,
 	}
 }
 
