@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/log/producer"
 	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/metadata/image"
@@ -27,11 +29,21 @@ func (i *internalLog) partition(number int32) (*replica.Partition, error) {
 
 // Append writes one batch as the leader of the given epoch.
 func (i *internalLog) Append(_ context.Context, number int32, batch record.Batch, expectedLeaderEpoch int32) (int64, error) {
+	return i.append(number, log.Entry{Batch: batch}, expectedLeaderEpoch)
+}
+
+// AppendTransactional writes one batch of a transaction, or an end marker.
+func (i *internalLog) AppendTransactional(_ context.Context, number int32, batch record.Batch, terms coordinator.Terms, expectedLeaderEpoch int32) (int64, error) {
+	entry := log.Entry{Batch: batch, Guard: producer.Guard(terms.Guard), TransactionVersion: terms.TransactionVersion}
+	return i.append(number, entry, expectedLeaderEpoch)
+}
+
+func (i *internalLog) append(number int32, entry log.Entry, expectedLeaderEpoch int32) (int64, error) {
 	p, err := i.partition(number)
 	if err != nil {
 		return 0, err
 	}
-	entries := []log.Entry{{Batch: batch}}
+	entries := []log.Entry{entry}
 	if _, err := p.Append(entries, replica.AcksAll, log.OriginCoordinator, expectedLeaderEpoch); err != nil {
 		return 0, fmt.Errorf("append to %s-%d as the leader of epoch %d: %w", i.topic, number, expectedLeaderEpoch, err)
 	}

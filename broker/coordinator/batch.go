@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,7 +22,9 @@ type batch struct {
 	now       time.Time
 	records   []Record
 	sizeBytes int
-	steps     []parked // results of the steps whose records are in this batch, or that came after them
+	// transaction is what all of records are part of; nil: of none.
+	transaction *Transaction
+	steps       []parked // results of the steps whose records are in this batch, or that came after them
 }
 
 func newBatch(p *partition) *batch {
@@ -87,7 +90,8 @@ func (b *batch) add(result Result) error {
 	if whole > limit && !result.Divisible {
 		return Refusal(kerr.MessageTooLarge)
 	}
-	if whole <= limit && b.sizeBytes+whole > limit {
+	apart := len(result.Records) > 0 && len(b.records) > 0 && (b.transaction != nil || result.Transaction != nil)
+	if apart || whole <= limit && b.sizeBytes+whole > limit {
 		if err := b.flush(); err != nil {
 			return err // decided on a state that is no more
 		}
@@ -101,14 +105,22 @@ func (b *batch) add(result Result) error {
 		}
 		if len(b.records) == 0 {
 			b.p.shard.Begin()
+			b.transaction = result.Transaction
 		}
-		if err := b.p.shard.Replay(r); err != nil {
+		if err := b.replay(r); err != nil {
 			panic(fmt.Sprintf("BUG: %s-%d: replay of a new record: %v", b.p.runtime.cfg.Name, b.p.id, err))
 		}
 		b.records = append(b.records, r)
 		b.sizeBytes += size
 	}
 	return nil
+}
+
+func (b *batch) replay(r Record) error {
+	if b.transaction == nil {
+		return b.p.shard.Replay(r)
+	}
+	return b.p.shard.(TransactionalShard).ReplayPending(b.transaction.Producer, r)
 }
 
 // flush writes what was gathered and parks the answers. When the write fails, the shard is as it was before, and the
@@ -121,7 +133,12 @@ func (b *batch) flush() error {
 		return nil
 	}
 	end, err := b.append()
-	b.records, b.sizeBytes = nil, 0
+	b.records, b.sizeBytes, b.transaction = nil, 0, nil
+	return b.written(steps, end, err)
+}
+
+// written keeps or takes back what was replayed since Begin, after the write of it.
+func (b *batch) written(steps []parked, end int64, err error) error {
 	if err != nil {
 		b.p.shard.Rollback()
 		refusal := Refusal(err)
@@ -141,8 +158,12 @@ func (b *batch) flush() error {
 	return nil
 }
 
-// logRefused tells the first of many: a full disk refuses every write.
+// logRefused tells the first of many: a full disk refuses every write. That a transaction is over, or its producer fenced,
+// is no failure of the log.
 func (p *partition) logRefused(err error, now time.Time) {
+	if errors.Is(err, kerr.InvalidTxnState) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.TransactionCoordinatorFenced) {
+		return
+	}
 	p.refused++
 	if now.Sub(p.refusedLogged) < refusedLogPause {
 		return
@@ -161,7 +182,11 @@ func (b *batch) park(steps []parked) {
 }
 
 func (b *batch) append() (endOffset int64, err error) {
-	builder := record.NewBuilder(record.BuilderOptions{})
+	var opts record.BuilderOptions
+	if t := b.transaction; t != nil { // the log holds no sequences against a coordinator; 0 is what Kafka writes
+		opts = record.BuilderOptions{HasProducer: true, ProducerID: t.ID, ProducerEpoch: t.Epoch, Transactional: true}
+	}
+	builder := record.NewBuilder(opts)
 	millis := b.now.UnixMilli()
 	for _, r := range b.records {
 		builder.Append(millis, r.Key, r.Value, nil)
@@ -169,6 +194,9 @@ func (b *batch) append() (endOffset int64, err error) {
 	built, err := builder.Build()
 	if err != nil {
 		return 0, fmt.Errorf("build batch: %w", err)
+	}
+	if t := b.transaction; t != nil {
+		return b.appendTransactional(built, Terms{Guard: t.Guard})
 	}
 	return b.p.runtime.cfg.Log.Append(b.p.runtime.ctx, b.p.id, built, b.p.leaderEpoch())
 }

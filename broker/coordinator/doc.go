@@ -12,6 +12,8 @@
 // Invariants:
 //   - Logged state changes only in Shard.Replay, live and at load.
 //   - A reply that tells of records leaves after the high watermark passed them.
+//   - Records of a transaction are in batches of their own, pending until its end marker, which comes through the same
+//     queue: the shard sees both in the order of the log.
 //   - A write that failed leaves no trace in the shard: Append either wrote the whole batch or nothing, and Rollback
 //     undoes what Replay did since Begin. An undo journal was chosen over Kafka's timeline structures and over loading
 //     the shard again: replayed records live between Replay and Append only, in one goroutine, so the journal is short

@@ -23,6 +23,7 @@ type fakeLog struct {
 	readErr   error
 	blocking  chan struct{} // if set, Append waits for it
 	epochs    []int32
+	terms     []Terms // of batches of transactions
 }
 
 func (l *fakeLog) Append(_ context.Context, _ int32, b record.Batch, epoch int32) (int64, error) {

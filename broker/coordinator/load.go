@@ -116,14 +116,14 @@ func (p *partition) read(shard Shard) (count int, end int64, err error) {
 	}
 }
 
-// errTransactional stops a load: what a transaction wrote counts only if it was committed, and there are no transactions
-// yet. A log that another broker wrote may have some; better no state than a wrong one.
-var errTransactional = errors.New("the batch belongs to a transaction, which this version cannot read")
-
 // replay applies a batch's records from an offset on.
 func replay(shard Shard, b record.Batch, from int64, d *record.Decompressor) (count int, err error) {
-	if b.Attributes().IsTransactional() {
-		return 0, errTransactional
+	if b.Attributes().IsControl() {
+		return 0, replayEnd(shard, b)
+	}
+	apply, err := replayer(shard, b)
+	if err != nil {
+		return 0, err
 	}
 	for r, err := range b.Records(d) {
 		if err != nil {
@@ -132,7 +132,7 @@ func replay(shard Shard, b record.Batch, from int64, d *record.Decompressor) (co
 		if b.BaseOffset()+int64(r.OffsetDelta) < from {
 			continue
 		}
-		if err := shard.Replay(Record{Key: r.Key, Value: r.Value}); err != nil {
+		if err := apply(Record{Key: r.Key, Value: r.Value}); err != nil {
 			return count, err
 		}
 		count++

@@ -22,7 +22,11 @@ func (p *partition) run() {
 			b.step(Tick{}, 0)
 		}
 		for _, e := range events {
-			b.step(e.event, e.ticket)
+			if end, ok := e.event.(endTransaction); ok {
+				b.end(end.marker, e.ticket)
+			} else {
+				b.step(e.event, e.ticket)
+			}
 		}
 		b.flush()
 		p.shard.Settled()

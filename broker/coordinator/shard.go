@@ -34,7 +34,10 @@ type Result struct {
 	Records []Record
 	// Divisible says that the records may go to the log in several batches when they do not fit one.
 	Divisible bool
-	Replies   []Reply
+	// Transaction, if not nil, is what the records are part of: they go into a batch of their own, and the shard, which is
+	// a TransactionalShard, sees them as pending.
+	Transaction *Transaction
+	Replies     []Reply
 	// Notes are what an operator wants to read of this in the log of the process.
 	Notes []Note
 	// Then, if not nil, is stepped again as an Outcome when the records are committed or could not be written.
