@@ -21,6 +21,7 @@ import (
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/broker/verify"
 	"github.com/millrace-io/millrace/metadata"
 	"github.com/millrace-io/millrace/metadata/config"
 )
@@ -43,6 +44,7 @@ type Broker struct {
 	leftOut                     []error // log directories that could not be opened, each with its path
 	replicas                    *replica.Manager
 	groups                      *group.Service
+	verifier                    *verify.Verifier
 	handlers                    *api.Services
 	kafka                       *server.Server
 	http                        *gateway.Server
@@ -100,6 +102,7 @@ func (b *Broker) services() *api.Services {
 		MaxFetchSessions: int(settings.Int32("max.incremental.fetch.session.cache.slots")),
 		MaxFetchBytes:    int(settings.Int32("fetch.max.bytes")),
 		Advertised:       advertised,
+		Transactions:     b.verifier,
 	}
 	if b.company != nil {
 		services.InternalListener, services.Peers, services.Departures = internalListener, b.company.asking, b.company

@@ -33,6 +33,8 @@ type company struct {
 	mux        *peer.Mux
 	pool       *peer.Pool // for registration and heartbeats, and what replicas ask
 	asking     *peer.Pool // for what clients wait for: it may take long, and heartbeats must not wait behind it
+	marking    *peer.Pool // for markers of transactions, whose answers wait for their commit
+	verifying  *peer.Pool // for questions to transaction coordinators, which may wait for a transaction to be completed
 	internal   *server.Server
 	lifecycle  *lifecycle
 	departures *departures
@@ -56,6 +58,7 @@ func newCompany(b *Broker) (*company, error) {
 	}
 	c.mux = peer.NewMux(c.listener, c.peers)
 	c.pool, c.asking = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
+	c.marking, c.verifying = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
 	return c, nil
 }
 
@@ -247,7 +250,9 @@ func (c *company) closeInternal(ctx context.Context) error {
 }
 
 // close ends what is left, once nobody uses it.
-func (c *company) close() error { return errors.Join(c.asking.Close(), c.pool.Close(), c.mux.Close()) }
+func (c *company) close() error {
+	return errors.Join(c.verifying.Close(), c.marking.Close(), c.asking.Close(), c.pool.Close(), c.mux.Close())
+}
 
 // epoch is the epoch of this broker's registration, -1 before there is one.
 func (c *company) epoch() int64 {

@@ -62,6 +62,7 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 	if err := b.metadata.Start(); err != nil {
 		return fmt.Errorf("start metadata: %w", err)
 	}
+	b.verifier = b.newVerifier()
 	b.handlers = b.services()
 	sessions := api.New(b.handlers)
 	if b.company == nil {
@@ -253,6 +254,9 @@ func (b *Broker) Close() error {
 		errs = append(errs, b.kafka.Close(ctx))
 	} else if b.kafkaListener != nil {
 		errs = append(errs, b.kafkaListener.Close())
+	}
+	if b.verifier != nil {
+		b.verifier.Close()
 	}
 	if b.handlers != nil {
 		b.handlers.Close()

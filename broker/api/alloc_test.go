@@ -18,7 +18,8 @@ import (
 // directSession is a session without a socket, and a function that handles a request and drops the answer.
 func directSession(t testing.TB, n *testNode) func(kmsg.Request) func() {
 	peer := &server.Peer{Context: context.Background(), Identity: security.Anonymous("127.0.0.1")}
-	s := New(&Services{NodeID: 1, Replicas: n.replicas, Settings: n.services.Settings, Clock: n.services.Clock, Logger: n.services.Logger}).NewSession(peer)
+	s := New(&Services{NodeID: 1, Replicas: n.replicas, Settings: n.services.Settings, Clock: n.services.Clock, Logger: n.services.Logger,
+		Transactions: n.services.Transactions}).NewSession(peer)
 	t.Cleanup(s.Close)
 	var w server.Writer
 	return func(r kmsg.Request) func() {
@@ -42,8 +43,11 @@ func directSession(t testing.TB, n *testNode) func(kmsg.Request) func() {
 // The hot paths allocate nothing of their own per request: what they need belongs to the connection.
 func TestHotPathsDoNotAllocate(t *testing.T) {
 	n := startNode(t)
+	n.services.Transactions = new(scriptedCoordinator).verifier(t)
 	id := n.topic("orders", 1, map[string]string{"write.caching": "true"})
 	request := directSession(t, n)
+	// In a transaction that is open; sent again, it is answered as a duplicate.
+	transaction := request(transactionalProduce(13, id, transactional(t, 0, 0, "a small record")))
 	produce := request(produceOf(13, -1, "", id, 0, batch(t, "a small record")))
 	small := fetchOf(13, "", id, map[int32]int64{0: 0})
 	small.Topics[0].Partitions[0].PartitionMaxBytes = 1000 // copied into the answer: nobody flushes this writer
@@ -51,13 +55,15 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	for range 100 {
 		produce()
 		fetch()
+		transaction()
 	}
 	for name, path := range map[string]struct {
 		run   func()
 		limit float64
 	}{
-		"produce": {produce, 0},
-		"fetch":   {fetch, 1}, // the log looks at the index of the active segment
+		"produce":                  {produce, 0},
+		"produce in a transaction": {transaction, 0},
+		"fetch":                    {fetch, 1}, // the log looks at the index of the active segment
 	} {
 		if allocations := testing.AllocsPerRun(500, path.run); allocations > path.limit {
 			t.Errorf("%s: %v allocations per request, at most %v are expected", name, allocations, path.limit)

@@ -31,6 +31,21 @@ func (s *Services) ownCall(ctx context.Context, tenant string) *Call {
 	}}
 }
 
+// AskSelf has this broker answer a request of its own; nil: it does not speak that API.
+func (s *Services) AskSelf(ctx context.Context, request kmsg.Request) kmsg.Response {
+	row := s.row(request.Key())
+	if row == nil || row.handle == nil {
+		return nil
+	}
+	c := s.ownCall(ctx, security.DefaultTenant)
+	c.Version = request.GetVersion()
+	response := row.handle(s, c, request)
+	if response != nil {
+		response.SetVersion(request.GetVersion())
+	}
+	return response
+}
+
 // createTopic has the controller create a topic that this broker has decided upon.
 func (s *Services) createTopic(ctx context.Context, tenant string, topic controller.NewTopic) error {
 	if s.Peers == nil {

@@ -20,8 +20,7 @@ import (
 //
 // Deviations:
 //   - records are not decompressed to be checked unless a topic setting needs it;
-//   - the error message of a refused batch is always sent, Kafka leaves it out for some errors;
-//   - a transactional batch is refused: transactions are not there yet.
+//   - the error message of a refused batch is always sent, Kafka leaves it out for some errors.
 
 // adminClientID may write to internal topics.
 const adminClientID = "__admin_client"
@@ -33,6 +32,8 @@ type produceStage struct {
 	topics   []stagedTopic
 	results  []stagedResult
 	groups   []produceGroup
+	verified []stagedVerification // batches of transactions
+	asked    []stagedQuestion
 	byPart   map[*replica.Partition]int // of groups; used when there are many
 	rules    record.Rules
 	began    time.Time
@@ -46,6 +47,8 @@ type stagedRequest struct {
 	timeoutMillis int32
 	topics        int // how many of the next topics are this request's
 	err           *kerr.Error
+	// transactionalID aliases the frame; nil: none.
+	transactionalID []byte
 }
 
 type stagedTopic struct {
@@ -69,6 +72,8 @@ type produceGroup struct {
 	entries   []log.Entry
 	epoch     int32 // leader epoch in which they were appended
 	awaited   int64 // offset that acks=all waits for; 0: none
+	// question of asked, if not negative, is awaited before the group is appended; the partition is at place in it.
+	question, place int32
 }
 
 // producedElementBytes is what a topic or partition of a Produce takes in memory until it is answered.
@@ -93,11 +98,11 @@ func (s *session) stageProduce(req *server.Request) error {
 	}
 	stage.budgeted += budgeted
 	s.call.Version, s.call.ClientID = req.Version, req.ClientID
-	staged := stagedRequest{correlationID: req.CorrelationID, version: req.Version, acks: r.Acks, timeoutMillis: r.TimeoutMillis, topics: len(r.Topics)}
+	staged := stagedRequest{correlationID: req.CorrelationID, version: req.Version, acks: r.Acks, timeoutMillis: r.TimeoutMillis, topics: len(r.Topics), transactionalID: r.TransactionalID}
 	if r.Acks < -1 || r.Acks > 1 {
 		staged.err = kerr.InvalidRequiredAcks
-	} else if r.TransactionalID == nil && r.transactional() {
-		staged.err = kerr.TransactionalIDAuthorizationFailed
+	} else if r.transactional() {
+		staged.err = s.checkTransactional(r)
 	}
 	next := 0
 	for i := range r.Topics {
@@ -120,7 +125,7 @@ func (s *session) stageProduce(req *server.Request) error {
 			case t.topic == nil:
 				result.code = unknown.Code
 			default:
-				s.stagePartition(t.topic, p, staged.acks, &result)
+				s.stagePartition(t.topic, p, &staged, &result)
 			}
 			stage.results = append(stage.results, result)
 		}
@@ -141,7 +146,7 @@ func (r *produceRequest) transactional() bool {
 }
 
 // stagePartition checks one partition's records and adds them to the group of their partition, or sets the result.
-func (s *session) stagePartition(t *replica.Topic, p producePartition, acks int16, result *stagedResult) {
+func (s *session) stagePartition(t *replica.Topic, p producePartition, r *stagedRequest, result *stagedResult) {
 	if !s.services.Allowed(&s.call, security.OperationWrite, security.ResourceTopic, t.Name) {
 		result.code = kerr.TopicAuthorizationFailed.Code
 		return
@@ -160,7 +165,7 @@ func (s *session) stagePartition(t *replica.Topic, p producePartition, acks int1
 		result.partition = partition
 		batch, err = s.checkBatch(t, partition, batch)
 	}
-	if err == nil && acks == replica.AcksAll {
+	if err == nil && r.acks == replica.AcksAll {
 		err = partition.CheckInSync()
 	}
 	if err != nil {
@@ -170,14 +175,14 @@ func (s *session) stagePartition(t *replica.Topic, p producePartition, acks int1
 	group := s.produce.group(partition)
 	g := &s.produce.groups[group]
 	result.group, result.entry = int32(group), int32(len(g.entries))
+	if batch.Attributes().IsTransactional() && batch.ProducerID() != record.NoProducerID {
+		s.produce.verified = append(s.produce.verified, stagedVerification{group: result.group, entry: result.entry, request: int32(len(s.produce.requests))})
+	}
 	g.entries = append(g.entries, log.Entry{Batch: batch})
 }
 
 // checkBatch applies the topic's rules, as Kafka's LogValidator does.
 func (s *session) checkBatch(t *replica.Topic, partition *replica.Partition, batch record.Batch) (record.Batch, error) {
-	if batch.Attributes().IsTransactional() {
-		return nil, &record.InvalidBatchError{Err: kerr.InvalidProducerIDMapping, Message: "The transactional id of this producer is not known: transactions are not supported yet"}
-	}
 	rules := &s.produce.rules
 	*rules = t.Settings().Rules
 	rules.ZstdAllowed = s.call.Version >= 7
@@ -219,9 +224,9 @@ func (st *produceStage) group(p *replica.Partition) int {
 	if n := len(st.groups); n < cap(st.groups) {
 		st.groups = st.groups[:n+1] // keeps the storage of its entries
 		g := &st.groups[n]
-		*g = produceGroup{partition: p, entries: g.entries[:0]}
+		*g = produceGroup{partition: p, entries: g.entries[:0], question: -1}
 	} else {
-		st.groups = append(st.groups, produceGroup{partition: p})
+		st.groups = append(st.groups, produceGroup{partition: p, question: -1})
 	}
 	return len(st.groups) - 1
 }
@@ -229,9 +234,21 @@ func (st *produceStage) group(p *replica.Partition) int {
 // settleProduce appends what was staged, waits once for all of it, and answers every request in order.
 func (s *session) settleProduce(w *server.Writer) error {
 	stage := &s.produce
+	if len(stage.verified) > 0 {
+		s.beginVerification()
+	}
 	for i := range stage.groups {
-		g := &stage.groups[i]
-		g.epoch, _ = g.partition.Append(g.entries, 1, log.OriginClient, replica.AnyEpoch) // each entry has its error
+		if g := &stage.groups[i]; g.question < 0 {
+			g.append()
+		}
+	}
+	if len(stage.asked) > 0 { // what needs no answer is on its way to the disk meanwhile
+		s.askCoordinators()
+		for i := range stage.groups {
+			if g := &stage.groups[i]; g.question >= 0 {
+				g.append()
+			}
+		}
 	}
 	s.countProduced()
 	s.awaitCommit()
@@ -241,6 +258,10 @@ func (s *session) settleProduce(w *server.Writer) error {
 	s.api.metrics.served(int16(kmsg.Produce), len(stage.requests), s.services.Clock().Sub(stage.began))
 	stage.reset()
 	return err
+}
+
+func (g *produceGroup) append() {
+	g.epoch, _ = g.partition.Append(g.entries, 1, log.OriginClient, replica.AnyEpoch) // each entry has its error
 }
 
 func (s *session) countProduced() {
@@ -271,6 +292,9 @@ func (st *produceStage) reset() {
 	clear(st.topics)
 	clear(st.results)
 	clear(st.byPart)
+	clear(st.requests)
+	clear(st.asked)
+	st.verified, st.asked = st.verified[:0], st.asked[:0]
 	clear(st.walked.Topics)
 	clear(st.walked.Partitions)
 	st.requests, st.topics, st.results, st.groups = st.requests[:0], st.topics[:0], st.results[:0], st.groups[:0]

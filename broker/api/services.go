@@ -11,6 +11,7 @@ import (
 	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/broker/verify"
 	"github.com/millrace-io/millrace/metadata"
 	"github.com/millrace-io/millrace/metadata/config"
 )
@@ -38,6 +39,10 @@ type Services struct {
 	InternalListener string
 	// Peers asks other brokers of the cluster; nil: this node is alone, and nothing is forwarded.
 	Peers Peers
+
+	// Transactions asks the coordinators of transactions whether partitions belong to them; nil: transactional records are
+	// refused.
+	Transactions *verify.Verifier
 
 	// LogLevel is the level of the root logger, which is shown and changed as a BROKER_LOGGER resource; nil: there is none.
 	LogLevel *slog.LevelVar

@@ -33,7 +33,7 @@ func (w *appendScratch) reset() {
 }
 
 // Append writes the entries' batches at the end of the log: offsets and leader epoch are patched in place, consecutive
-// batches go out in one write. A batch that is refused has its Err set and leaves the others alone. err is a storage
+// batches go out in one write. An entry that has its Err already is left out. A batch that is refused has its Err set and leaves the others alone. err is a storage
 // error: entries from some point on are not appended and have it as their Err, too; with ErrNoSpace a later append may
 // succeed.
 func (l *Log) Append(entries []Entry, leaderEpoch int32, origin Origin) (appended int, err error) {
@@ -59,6 +59,9 @@ func (l *Log) Append(entries []Entry, leaderEpoch int32, origin Origin) (appende
 	for i := range entries {
 		e := &entries[i]
 		e.LogStartOffset = logStart
+		if e.Err != nil {
+			continue
+		}
 		if int64(len(e.Batch)) > cfg.SegmentBytes {
 			e.Err = fmt.Errorf("batch of %d bytes is larger than segment.bytes %d: %w", len(e.Batch), cfg.SegmentBytes, kerr.RecordListTooLarge)
 			continue

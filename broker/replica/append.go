@@ -41,7 +41,9 @@ func (p *Partition) Append(entries []log.Entry, requiredAcks int16, origin log.O
 
 func refuse(entries []log.Entry, err error) {
 	for i := range entries {
-		entries[i].Err = err
+		if entries[i].Err == nil {
+			entries[i].Err = err
+		}
 	}
 }
 

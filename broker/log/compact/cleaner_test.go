@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/log/producer"
 	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/vfs"
 )
@@ -103,7 +104,7 @@ func (b *bench) put(opts record.BuilderOptions, pairs ...string) error {
 	if err != nil {
 		return err
 	}
-	entries := []log.Entry{{Batch: built}}
+	entries := []log.Entry{{Batch: built, Guard: producer.Unverified}}
 	if _, err := b.log.Append(entries, 0, log.OriginCoordinator); err != nil {
 		return err
 	}
