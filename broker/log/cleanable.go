@@ -1,9 +1,6 @@
 package log
 
 import (
-	"fmt"
-	"maps"
-
 	"github.com/millrace-io/millrace/broker/log/segment"
 )
 
@@ -17,7 +14,10 @@ type Cleanable struct {
 	EndOffset        int64              // after the last of Segments
 	CleanBytes       int64
 	DirtyBytes       int64
-	Overdue          bool // a dirty record is older than max.compaction.lag.ms
+	// DelayMillis is by how much the oldest dirty record is older than max.compaction.lag.ms; 0: it is not.
+	DelayMillis int64
+
+	truncations uint32 // of the log so far: after another one this is void
 }
 
 // DirtyRatio is what min.cleanable.dirty.ratio is held against.
@@ -35,16 +35,15 @@ func (l *Log) Cleanable() (Cleanable, error) {
 	if err := l.usable(); err != nil {
 		return Cleanable{}, err
 	}
+	c := Cleanable{truncations: l.truncated()} // before anything is looked at
 	bound := min(l.LastStableOffset(), l.checkpointedRecoveryPoint())
 	cfg := l.config.Load()
 	now := l.now().UnixMilli()
 	segments := *l.segments.Load()
-	c := Cleanable{FirstDirtyOffset: l.cleanedTo()}
 	if len(segments) == 0 {
 		return c, nil
 	}
-	c.FirstDirtyOffset = max(c.FirstDirtyOffset, segments[0].BaseOffset())
-	c.EndOffset = segments[0].BaseOffset()
+	c.FirstDirtyOffset, c.EndOffset = l.firstDirty(segments[0].BaseOffset()), segments[0].BaseOffset()
 	for _, s := range segments[:len(segments)-1] {
 		latest, err := l.latestTimestamp(s)
 		if err != nil {
@@ -60,16 +59,34 @@ func (l *Log) Cleanable() (Cleanable, error) {
 			continue
 		}
 		c.DirtyBytes += s.SizeBytes()
-		if cfg.MaxCompactionLagMillis == never || c.Overdue {
+		if cfg.MaxCompactionLagMillis == never {
 			continue
 		}
 		first, err := s.ReadFirstTimestamp()
 		if err != nil {
 			return Cleanable{}, l.fail(err)
 		}
-		c.Overdue = first >= 0 && now-first > cfg.MaxCompactionLagMillis
+		if first > 0 {
+			c.DelayMillis = max(c.DelayMillis, now-first-cfg.MaxCompactionLagMillis)
+		}
 	}
 	return c, nil
+}
+
+// firstDirty is where the part begins that was never compacted. A checkpoint beyond the end of the log speaks of another
+// one: then all of it is dirty (LogCleanerManager.cleanableOffsets).
+func (l *Log) firstDirty(firstOffset int64) int64 {
+	cleaned := l.cleanedTo()
+	if cleaned > l.logEnd.Load() {
+		return firstOffset
+	}
+	return max(cleaned, firstOffset)
+}
+
+func (l *Log) truncated() uint32 {
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	return l.truncations
 }
 
 func (l *Log) checkpointedRecoveryPoint() int64 {
@@ -84,89 +101,46 @@ func (l *Log) cleanedTo() int64 {
 	return l.dir.cleaned.offsets[l.tp.String()]
 }
 
-// SetCleaned notes that everything below offset has been compacted.
-func (l *Log) SetCleaned(offset int64) error {
-	l.dir.checkpointMu.Lock()
-	defer l.dir.checkpointMu.Unlock()
-	offsets := maps.Clone(l.dir.cleaned.offsets)
-	offsets[l.tp.String()] = offset
-	if err := l.dir.cleaned.write(l.dir.fs, offsets); err != nil {
-		if isNoSpace(err) {
-			return ErrNoSpace
-		}
-		return l.dir.fail(err)
-	}
-	return nil
+// LastBatch is the trace of a live producer that the cleaner must not remove.
+type LastBatch struct {
+	Offset int64 // the last one of its last batch, which holds its sequence; producer.None: only a marker is known of it
+	Epoch  int16
 }
 
-// LastOffsets returns, for every producer that is still known, the last offset of its last batch; producer.None when
-// only a marker is known of it. The cleaner keeps these batches: they hold the last sequence.
-func (l *Log) LastOffsets() map[int64]int64 {
+// LastBatches returns the traces of all producers that are still known (UnifiedLog.lastRecordsOfActiveProducers).
+func (l *Log) LastBatches() map[int64]LastBatch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last := map[int64]int64{}
+	last := map[int64]LastBatch{}
 	if l.writableLocked() == nil && l.producers != nil {
 		for _, s := range l.producers.States() {
-			last[s.ID] = s.LastOffset()
+			last[s.ID] = LastBatch{s.LastOffset(), s.Epoch}
 		}
 	}
 	return last
 }
 
-// NewCleaned begins a segment for the cleaner's output. A file that an earlier attempt left is overwritten.
-func (l *Log) NewCleaned(baseOffset int64) (*segment.Segment, error) {
-	s := segment.New(l.dir.files, l.dir.indexes, l.path, baseOffset)
-	s.SetSuffix(segment.CleanedSuffix)
-	if err := s.Create(l.now()); err != nil {
-		return nil, l.cleanerError(err)
+// AbortedIn lists the aborted transactions with records in the segments of work, wherever their markers lie: also behind,
+// in segments that the cleaner may not touch yet.
+func (l *Log) AbortedIn(work *Cleanable) ([]segment.AbortedTxn, error) {
+	if len(work.Segments) == 0 {
+		return nil, nil
 	}
-	return s, nil
-}
-
-// FinishCleaned makes the cleaner's output durable and puts it in the place of old.
-func (l *Log) FinishCleaned(old []*segment.Segment, cleaned *segment.Segment) error {
-	var aborted []segment.AbortedTxn
-	for _, s := range old {
+	var found []segment.AbortedTxn
+	segments := *l.segments.Load()
+	for _, s := range segments[segmentIndex(segments, work.Segments[0].BaseOffset()):] {
 		txns, err := s.Aborted()
 		if err != nil {
-			return l.fail(err)
+			return nil, l.fail(err)
 		}
-		aborted = append(aborted, txns...)
+		for _, t := range txns {
+			if t.FirstOffset < work.EndOffset {
+				found = append(found, t)
+			}
+			if t.LastStableOffset >= work.EndOffset {
+				return found, nil
+			}
+		}
 	}
-	cleaned.SetAborted(aborted, len(aborted) > 0)
-	if _, err := cleaned.WriteAborted(); err != nil {
-		return l.cleanerError(err)
-	}
-	if err := cleaned.Seal(); err != nil {
-		return l.cleanerError(err)
-	}
-	if _, err := cleaned.Sync(); err != nil {
-		return l.dir.fail(fmt.Errorf("clean %s: %w", l.tp, err))
-	}
-	return l.Replace(old, cleaned)
+	return found, nil
 }
-
-// DropCleaned gives up output that was not finished.
-func (l *Log) DropCleaned(cleaned *segment.Segment) error {
-	cleaned.Close()
-	return cleaned.Remove()
-}
-
-// WriteCleaned adds a batch to the cleaner's output.
-func (l *Log) WriteCleaned(cleaned *segment.Segment, p []byte, placed segment.Placed) error {
-	if err := cleaned.Write([][]byte{p}, len(p)); err != nil {
-		return l.cleanerError(err)
-	}
-	cleaned.Commit([]segment.Placed{placed}, l.config.Load().IndexIntervalBytes)
-	return nil
-}
-
-func (l *Log) cleanerError(err error) error {
-	if isNoSpace(err) {
-		return ErrNoSpace
-	}
-	return l.dir.fail(fmt.Errorf("clean %s: %w", l.tp, err))
-}
-
-// Fail takes the partition offline when err says that its bytes are corrupt: for the cleaner, which reads them all.
-func (l *Log) Fail(err error) error { return l.fail(err) }

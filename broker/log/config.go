@@ -128,6 +128,15 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
+// rollMillis is segment.ms, or max.compaction.lag.ms where that comes first: a record cannot be compacted before its segment
+// is rolled (LogConfig.maxSegmentMs).
+func (c *Config) rollMillis() int64 {
+	if c.Compact && c.MaxCompactionLagMillis > 0 {
+		return min(c.SegmentMillis, c.MaxCompactionLagMillis)
+	}
+	return c.SegmentMillis
+}
+
 // Hooks are called by the log; no lock is held.
 type Hooks struct {
 	// Flushed is called by the directory's flusher: everything below endOffset is on disk. May be nil.

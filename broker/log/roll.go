@@ -46,7 +46,7 @@ func (l *Log) mustRoll(w *appendScratch, active *segment.Segment, b record.Batch
 	} else {
 		waited = l.now().UnixMilli() - active.CreatedMillis()
 	}
-	return waited > cfg.SegmentMillis-l.rollJitter
+	return waited > cfg.rollMillis()-l.rollJitter
 }
 
 // roll seals the active segment and begins another one at the end of the log. The snapshot lets a recovery, or a
@@ -143,7 +143,7 @@ func (l *Log) MaybeRoll() error {
 	if since < 0 {
 		since = active.CreatedMillis()
 	}
-	if l.now().UnixMilli()-since <= cfg.SegmentMillis-l.rollJitter {
+	if l.now().UnixMilli()-since <= cfg.rollMillis()-l.rollJitter {
 		return nil
 	}
 	return l.roll(active, cfg)

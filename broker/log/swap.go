@@ -10,10 +10,11 @@ import (
 	"github.com/millrace-io/millrace/broker/log/segment"
 )
 
-// Replace puts the cleaner's output in the place of consecutive segments: cleaned is the one whose files carry
-// segment.CleanedSuffix and are synced. The steps, each durable before the next: the output becomes .swap (from here on
+// replace puts the cleaner's output in the place of consecutive segments: cleaned is the one whose files carry
+// segment.CleanedSuffix and are synced, truncations how often the log had been truncated when the work began: the same
+// segment may have got other records since. The steps, each durable before the next: the output becomes .swap (from here on
 // a crash finishes the work), the old files become .deleted, the output gets its name.
-func (l *Log) Replace(old []*segment.Segment, cleaned *segment.Segment) error {
+func (l *Log) replace(truncations uint32, old []*segment.Segment, cleaned *segment.Segment) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.writableLocked(); err != nil {
@@ -22,7 +23,7 @@ func (l *Log) Replace(old []*segment.Segment, cleaned *segment.Segment) error {
 	segments := *l.segments.Load()
 	first := slices.Index(segments, old[0])
 	last := first + len(old)
-	if first < 0 || last >= len(segments) || !slices.Equal(segments[first:last], old) {
+	if l.truncated() != truncations || first < 0 || last >= len(segments) || !slices.Equal(segments[first:last], old) {
 		return fmt.Errorf("replace segments of %s: %w", l.tp, ErrLogChanged)
 	}
 	cleaned.SetSealed(cleaned.SizeBytes(), segments[last].BaseOffset())

@@ -31,8 +31,8 @@ func (l *Log) TruncateTo(offset int64) error {
 	if err := l.dir.lowerRecoveryPoint(l.tp.String(), offset); err != nil {
 		return err
 	}
-	if l.dir.cleaned.offsets[l.tp.String()] > offset {
-		l.dir.cleaned.offsets[l.tp.String()] = offset // on disk with the next clean; too high a value only delays it
+	if err := l.dir.lowerCleaned(l.tp.String(), offset); err != nil {
+		return err
 	}
 	keep := segmentIndex(segments, offset)
 	end := segments[keep].BaseOffset()
@@ -129,6 +129,9 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 // the new segment exists, an empty directory is what a crash may leave. The caller holds checkpointMu and mu.
 func (l *Log) restart(offset int64) error {
 	if err := l.dir.lowerRecoveryPoint(l.tp.String(), 0); err != nil {
+		return err
+	}
+	if err := l.dir.lowerCleaned(l.tp.String(), offset); err != nil {
 		return err
 	}
 	l.flushMu.Lock()

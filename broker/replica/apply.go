@@ -253,6 +253,7 @@ func (m *Manager) reconfigure(delta *image.Delta) {
 			m.defaults = nil
 			m.mu.Unlock()
 			m.configureThrottles(delta.To)
+			m.cleaner.Configure(m.cleanerSettings(delta.To))
 			for t := range delta.To.AllTopics() {
 				m.applySettings(t)
 			}

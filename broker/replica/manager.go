@@ -27,9 +27,8 @@ type Config struct {
 	MissingDirs bool
 
 	RetentionCheckInterval time.Duration // log.retention.check.interval.ms; default 5 min
-	CleanerInterval        time.Duration // log.cleaner.backoff.ms; default 15 s
-	CleanerKeyMapBytes     int           // log.cleaner.dedupe.buffer.size, allocated while a log is cleaned; default 32 MiB
-	CleanerDisabled        bool          // log.cleaner.enable=false
+	CleanerInterval        time.Duration // above 0: instead of log.cleaner.backoff.ms
+	CleanerDisabled        bool          // whatever log.cleaner.enable says
 	OpenConcurrency        int           // logs opened at a time when the first image arrives; default 64: each waits for a flush, which they share
 
 	Cluster // the other brokers; zero: there are none
@@ -63,6 +62,7 @@ type Manager struct {
 
 	fetchers *fetchers            // fixed after New
 	proposer *proposer            // fixed after New
+	cleaner  *compact.Cleaner     // fixed after New
 	current  atomic.Pointer[view] // of the last delta
 
 	metrics    *metrics // fixed after New
@@ -110,8 +110,9 @@ func New(cfg Config) (*Manager, error) {
 			m.onDisk[diskKey{tp.TopicID, tp.Partition}] = dir
 		}
 	}
-	cleaner, err := compact.NewCleaner(compact.Config{Dirs: cfg.Dirs, Logger: cfg.Logger, Clock: cfg.Clock, Registerer: cfg.Registerer,
-		Interval: cfg.CleanerInterval, KeyMapBytes: cfg.CleanerKeyMapBytes})
+	var err error
+	m.cleaner, err = compact.NewCleaner(compact.Config{Dirs: cfg.Dirs, Logger: cfg.Logger, Clock: cfg.Clock, Registerer: cfg.Registerer,
+		Settings: m.cleanerSettings(image.Empty())})
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +127,8 @@ func New(cfg Config) (*Manager, error) {
 		m.group.Go(func() { m.proposer.run(ctx) })
 		m.group.Go(m.watchLag)
 	}
-	if !cfg.CleanerDisabled {
-		m.group.Go(func() { cleaner.Run(ctx) })
+	if !cfg.CleanerDisabled && cfg.Settings.Broker(image.Empty()).Bool("log.cleaner.enable") {
+		m.group.Go(func() { m.cleaner.Run(ctx) })
 	}
 	return m, nil
 }

@@ -72,7 +72,7 @@ func open(t testing.TB, fs vfs.FS, c *clock, cfg *log.Config) (*bench, error) {
 		dir.Close()
 		return nil, err
 	}
-	cleaner, err := NewCleaner(Config{Dirs: []*log.Dir{dir}, Logger: logger, Clock: c.time, KeyMapBytes: 1 << 16})
+	cleaner, err := NewCleaner(Config{Dirs: []*log.Dir{dir}, Logger: logger, Clock: c.time, Settings: Settings{KeyMapBytes: 1 << 16}})
 	if err != nil {
 		dir.Close()
 		return nil, err
@@ -292,9 +292,18 @@ func TestAbortedRecordsGoAndMarkersFollow(t *testing.T) {
 	if want := []entry{{0, "a", "before"}, {3, "b", "committed"}, {5, "c", "open"}, {7, "d", "1"}}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("%+v", got)
 	}
+	if txns := b.log.AbortedTransactions(0, 8); len(txns) != 1 {
+		t.Fatalf("aborted transactions %+v while their marker is not on its way out", txns)
+	}
+	must(b.put(record.BuilderOptions{}, "e", "1"))
+	_, err = b.clean() // nothing of the aborted transaction was left: its marker has its time now, readers need not know
+	must(err)
+	if txns := b.log.AbortedTransactions(0, 8); len(txns) != 0 {
+		t.Fatalf("aborted transactions %+v of which nothing is left", txns)
+	}
 	_, before := b.entries()
 	b.clock.advance(time.Hour)
-	must(b.put(record.BuilderOptions{}, "e", "1"))
+	must(b.put(record.BuilderOptions{}, "f", "1"))
 	_, err = b.clean()
 	must(err)
 	if _, after := b.entries(); after != before { // one more batch, and the marker of the aborted transaction less
@@ -365,7 +374,7 @@ func TestAFullKeyMapCleansInSeveralRounds(t *testing.T) {
 	cfg := settings()
 	cfg.MinCleanableDirtyRatio = 0
 	b := mustOpen(t, vfs.NewMemory(), cfg)
-	b.cleaner.cfg.KeyMapBytes = 1 // the least: 12 keys
+	b.cleaner.Configure(Settings{KeyMapBytes: 12 * keyBytes})
 	for i := range 100 {
 		if err := b.put(record.BuilderOptions{}, fmt.Sprintf("k%d", i%50), fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
