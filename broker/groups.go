@@ -2,6 +2,7 @@ package broker
 
 import (
 	"github.com/millrace-io/millrace/broker/group"
+	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/image"
 	"github.com/millrace-io/millrace/security"
 )
@@ -13,7 +14,8 @@ func (b *Broker) newGroups() *group.Service {
 	return group.New(group.Config{
 		Log:            &internalLog{replicas: b.replicas, topic: offsetsTopic},
 		PartitionCount: b.partitionCount(offsetsTopic), Settings: b.groupSettings,
-		Clock: b.clock, Logger: b.logger, Registerer: b.registry,
+		Topics: func() group.Topics { return groupTopics{b.metadata.Image()} },
+		Clock:  b.clock, Logger: b.logger, Registerer: b.registry,
 	})
 }
 
@@ -25,11 +27,22 @@ func (b *Broker) applyToGroups(delta *image.Delta) {
 		}
 	}
 	b.elect(delta, offsetsTopic, b.groups)
+	b.tellOfTopics(delta)
 }
 
 func (b *Broker) groupSettings() group.Settings {
 	s := b.settings.Broker(b.metadata.Image())
+	consumer := group.ConsumerSettings{
+		SessionTimeoutMillis:     s.Int32("group.consumer.session.timeout.ms"),
+		HeartbeatIntervalMillis:  s.Int32("group.consumer.heartbeat.interval.ms"),
+		AssignmentIntervalMillis: s.Int32("group.consumer.assignment.interval.ms"),
+	}
 	return group.Settings{
+		ConsumerMaxSize:   s.Int32("group.consumer.max.size"),
+		ConsumerAssignors: s.List("group.consumer.assignors"),
+		MigrationPolicy:   s.String("group.consumer.migration.policy"),
+		Consumer:          func(tenant, id string) group.ConsumerSettings { return b.consumerSettings(tenant, id, consumer) },
+
 		MinSessionTimeoutMillis:     s.Int32("group.min.session.timeout.ms"),
 		MaxSessionTimeoutMillis:     s.Int32("group.max.session.timeout.ms"),
 		MaxSize:                     s.Int32("group.max.size"),
@@ -40,5 +53,24 @@ func (b *Broker) groupSettings() group.Settings {
 		NewMemberJoinTimeoutMillis:  group.DefaultSettings().NewMemberJoinTimeoutMillis,
 		OffsetCommitTimeoutMillis:   s.Int32("offsets.commit.timeout.ms"),
 		MaxBatchBytes:               s.Int32("message.max.bytes"),
+	}
+}
+
+// consumerSettings are those of one consumer group: what is set on it counts within the broker's bounds.
+func (b *Broker) consumerSettings(tenant, id string, broker group.ConsumerSettings) group.ConsumerSettings {
+	i := b.metadata.Image()
+	own := i.ConfigOverrides(config.Resource{Type: config.GroupResource, Tenant: tenant, Name: id})
+	if own == nil {
+		return broker
+	}
+	e, bounds := b.settings.GroupWith(i, own), b.settings.Broker(i)
+	within := func(name string) int32 {
+		low, high := bounds.Int32("group.consumer.min."+name), bounds.Int32("group.consumer.max."+name)
+		return max(low, min(high, e.Int32("consumer."+name)))
+	}
+	return group.ConsumerSettings{
+		SessionTimeoutMillis:     within("session.timeout.ms"),
+		HeartbeatIntervalMillis:  within("heartbeat.interval.ms"),
+		AssignmentIntervalMillis: within("assignment.interval.ms"),
 	}
 }

@@ -67,6 +67,8 @@ func Table() []Row {
 		row(0, 2, access(security.OperationClusterAction, security.ResourceCluster), brokerHeartbeat).internal(),
 		row(0, 0, access(security.OperationAlter, security.ResourceCluster), unregisterBroker).forwarded(),
 		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), allocateProducerIDs).internal(),
+		row(0, 1, access(security.OperationRead, security.ResourceGroup), consumerGroupHeartbeat).amplifies(60),
+		row(0, 1, access(security.OperationDescribe, security.ResourceGroup), consumerGroupDescribe).amplifies(460),
 		row(0, 1, access(security.OperationDescribeConfigs, security.ResourceCluster), listConfigResources),
 		row(0, 0, access(security.OperationDescribe, security.ResourceTopic), describeTopicPartitions).amplifies(100),
 		row(0, 1, access(security.OperationAlter, security.ResourceCluster), addRaftVoter).amplifies(60).forwarded(),

@@ -23,6 +23,7 @@ type describeRequest struct {
 type listRequest struct {
 	tenant string
 	states []string
+	types  []string // in lower case; none are all
 }
 
 // deleteGroupsRequest deletes groups.
@@ -38,10 +39,13 @@ func (s *shard) describe(e describeRequest) []kmsg.DescribeGroupsResponseGroup {
 	for _, key := range e.keys {
 		d := kmsg.NewDescribeGroupsResponseGroup()
 		d.Group, d.State = key.id, dead
-		if g := s.lookup(key); g != nil {
+		if g := s.lookup(key); g != nil && g.consumer == nil {
 			s.describeGroup(g, &d)
 		} else if e.version >= 6 {
 			message := notFound(key.id)
+			if g != nil {
+				message = fmt.Sprintf("Group %s is not a classic group.", key.id)
+			}
 			d.ErrorCode, d.ErrorMessage = kerr.GroupIDNotFound.Code, &message
 		}
 		described = append(described, d)
@@ -68,16 +72,36 @@ func (s *shard) describeGroup(g *group, d *kmsg.DescribeGroupsResponseGroup) {
 	}
 }
 
+// isEmpty reports that a group has no members.
+func (g *group) isEmpty() bool {
+	if g.consumer != nil {
+		return len(g.consumer.members) == 0
+	}
+	return g.state == empty
+}
+
+// describeState is the group's type and state as clients are told them.
+func (g *group) describeState() (kind, state string) {
+	if g.consumer != nil {
+		return "consumer", g.consumer.state().String()
+	}
+	return "classic", g.state.String()
+}
+
 func (s *shard) list(e listRequest) []kmsg.ListGroupsResponseGroup {
 	var listed []kmsg.ListGroupsResponseGroup
 	for _, key := range s.sortedKeys() {
 		g := s.groups[key]
-		if key.tenant != e.tenant || len(e.states) > 0 && !slices.Contains(e.states, strings.ToLower(g.state.String())) {
+		kind, state := g.describeState()
+		if key.tenant != e.tenant || len(e.states) > 0 && !slices.Contains(e.states, strings.ToLower(state)) ||
+			len(e.types) > 0 && !slices.Contains(e.types, kind) {
 			continue
 		}
 		l := kmsg.NewListGroupsResponseGroup()
-		l.Group, l.GroupState, l.GroupType = key.id, g.state.String(), "classic"
-		if g.protocolType != nil {
+		l.Group, l.GroupState, l.GroupType = key.id, state, kind
+		if g.consumer != nil {
+			l.ProtocolType = consumerProtocolType
+		} else if g.protocolType != nil {
 			l.ProtocolType = *g.protocolType
 		}
 		listed = append(listed, l)
@@ -96,7 +120,7 @@ func (s *shard) deleteGroups(e deleteGroupsRequest, ticket coordinator.Ticket, d
 		case g == nil:
 			message := notFound(key.id)
 			r.ErrorCode, r.ErrorMessage = kerr.GroupIDNotFound.Code, &message
-		case g.state != empty:
+		case !g.isEmpty():
 			r.ErrorCode, r.ErrorMessage = kerr.NonEmptyGroup.Code, &kerr.NonEmptyGroup.Description
 		default:
 			for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
@@ -105,7 +129,11 @@ func (s *shard) deleteGroups(e deleteGroupsRequest, ticket coordinator.Ticket, d
 					s.figures.deleted++
 				}
 			}
-			do.write(groupTombstone(key))
+			if g.consumer != nil {
+				do.write(consumerTombstones(key, g.consumer)...)
+			} else {
+				do.write(groupTombstone(key))
+			}
 		}
 		results = append(results, r)
 	}

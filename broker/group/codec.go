@@ -159,3 +159,52 @@ func appendBytes(dst, p []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p)))
 	return append(dst, p...)
 }
+
+func (r *reader) int8() int8 {
+	if p := r.take(1); p != nil {
+		return int8(p[0])
+	}
+	return 0
+}
+
+// id reads a topic id.
+func (r *reader) id() (id TopicID) {
+	copy(id[:], r.take(len(id)))
+	return id
+}
+
+func (r *reader) int32s() []int32 {
+	n := r.count(4)
+	list := make([]int32, 0, n)
+	for ; n > 0 && r.err == nil; n-- {
+		list = append(list, r.int32())
+	}
+	return list
+}
+
+func (r *reader) strings() []string {
+	var list []string
+	for n := r.count(1); n > 0 && r.err == nil; n-- {
+		list = append(list, r.string())
+	}
+	return list
+}
+
+// eachTag reads the tagged fields of a flexible version; a fault inside one is the reader's.
+func (r *reader) eachTag(read func(number int, field *reader)) {
+	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+		number := r.uvarint()
+		field := &reader{rest: r.take(r.uvarint()), flexible: true}
+		if r.err != nil {
+			return
+		}
+		read(number, field)
+		if field.err != nil {
+			r.fail(field.err)
+		}
+	}
+}
+
+func errVersion(what string, version int16) error {
+	return fmt.Errorf("%s: version %d is not known", what, version)
+}

@@ -22,6 +22,11 @@ func (s *shard) expireOffsets(now time.Time, do *effects) {
 			s.figures.expired++
 		}
 		left -= len(expired)
+		if kept == 0 && g.consumer != nil && len(g.consumer.members) == 0 && left > 0 {
+			do.write(consumerTombstones(key, g.consumer)...)
+			do.note("group expired", g)
+			left--
+		}
 		if kept == 0 && g.state == empty && g.stored != nil && len(g.pendingJoin) == 0 && left > 0 {
 			do.write(groupTombstone(key))
 			do.note("group expired", g)
@@ -69,7 +74,7 @@ func (s *shard) isExpired(g *group, topic string, o committedOffset, now time.Ti
 	switch {
 	case g.isSubscribedTo(topic):
 		return false
-	case g.protocolType == nil:
+	case g.protocolType == nil || g.consumer != nil:
 	case g.state == empty:
 		if g.stateChangedMillis != -1 {
 			since = g.stateChangedMillis

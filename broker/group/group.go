@@ -18,6 +18,9 @@ type group struct {
 	stored  *storedGroup // nil: nothing about members was ever written
 	offsets map[string]map[int32]committedOffset
 
+	consumer *consumerGroup // of the consumer protocol; nil: classic. What follows is of classic groups
+	next     *consumerGroup // what it becomes when the records of a step are replayed
+
 	// Not in the log: who is here now. After a load it is what stored says.
 	state              state
 	previous           state
@@ -84,7 +87,7 @@ func (g *group) isConsumer() bool {
 
 // isGone reports that nothing is left that anybody could ask for.
 func (g *group) isGone() bool {
-	return g.stored == nil && len(g.offsets) == 0 && g.state == empty && len(g.members) == 0 && len(g.pendingJoin) == 0
+	return g.stored == nil && g.consumer == nil && len(g.offsets) == 0 && g.state == empty && len(g.members) == 0 && len(g.pendingJoin) == 0
 }
 
 func (g *group) hasAllJoined() bool {
@@ -253,6 +256,9 @@ func (g *group) learnTopics() {
 
 // isSubscribedTo errs on the side of yes for consumers whose subscriptions could not be read.
 func (g *group) isSubscribedTo(topic string) bool {
+	if g.consumer != nil {
+		return g.consumer.isSubscribedTo(topic)
+	}
 	if !g.topicsKnown {
 		return g.isConsumer()
 	}

@@ -29,6 +29,9 @@ func (s *shard) heartbeatError(e heartbeatRequest, now time.Time) *kerr.Error {
 	if g == nil {
 		return kerr.UnknownMemberID
 	}
+	if g.consumer != nil {
+		return s.heartbeatConsumer(g.consumer, e, now)
+	}
 	if err := g.validate(e.body.MemberID, e.body.InstanceID); err != nil {
 		return err
 	}

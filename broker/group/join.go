@@ -56,6 +56,13 @@ func (s *shard) joinGroup(e joinRequest, ticket coordinator.Ticket, now time.Tim
 	if g == nil {
 		g = s.obtain(e.key)
 	}
+	if g.consumer != nil && len(g.consumer.members) > 0 {
+		s.joinConsumer(g, e, ticket, now, do)
+		return
+	}
+	if g.consumer != nil {
+		do.write(consumerTombstones(g.key, g.consumer)...) // an empty group may be of either protocol
+	}
 	g.ensureMaps()
 	defer s.releaseLater(g) // a group that was made for a join that is refused
 	switch {
@@ -106,7 +113,7 @@ func (s *shard) joinNewMember(g *group, e joinRequest, ticket coordinator.Ticket
 		return
 	}
 	// KIP-394: a client that dies before it learns its id must not leave a member behind. It gets the id first.
-	t := newTimer(func(now time.Time, do *effects) { s.expirePending(g, e.newMemberID, now, do) })
+	t := g.newTimer(func(now time.Time, do *effects) { s.expirePending(g, e.newMemberID, now, do) })
 	g.pendingJoin[e.newMemberID] = t
 	s.timers.schedule(t, now.Add(millis(e.body.SessionTimeoutMillis)))
 	do.replyNow(ticket, joinError(e.newMemberID, kerr.MemberIDRequired))

@@ -18,6 +18,10 @@ type leaveRequest struct {
 // leaveGroup takes members out, each with its own outcome, and rebalances once.
 func (s *shard) leaveGroup(e leaveRequest, ticket coordinator.Ticket, now time.Time, do *effects) {
 	g := s.lookup(e.key)
+	if g != nil && g.consumer != nil {
+		s.leaveConsumer(g, e, ticket, now, do)
+		return
+	}
 	r := kmsg.NewPtrLeaveGroupResponse()
 	anyLeft := false
 	for _, leaving := range e.members {

@@ -40,7 +40,7 @@ func (s *shard) commitOffsets(e commitRequest, ticket coordinator.Ticket, now ti
 		do.replyNow(ticket, CommitError(e.body, err))
 		return
 	}
-	if g != nil && (g.state == stable || g.state == preparingRebalance) {
+	if g != nil && g.consumer == nil && (g.state == stable || g.state == preparingRebalance) {
 		m := g.byID[e.body.MemberID] // a commit is as good as a heartbeat
 		s.startSession(g, m, millis(m.sessionTimeoutMillis), now)
 	}
@@ -57,6 +57,10 @@ func (s *shard) commitOffsets(e commitRequest, ticket coordinator.Ticket, now ti
 			}
 			if s.isTooLarge(metadata) {
 				r.Topics[i].Partitions[j].ErrorCode = kerr.OffsetMetadataTooLarge.Code
+				continue
+			}
+			if stale := s.staleCommit(g, e.body.MemberID, e.body.Generation, topic.Topic, p.Partition); stale != nil {
+				r.Topics[i].Partitions[j].ErrorCode = stale.Code
 				continue
 			}
 			leaderEpoch := int32(-1)
@@ -84,6 +88,9 @@ func (s *shard) isTooLarge(metadata string) bool {
 
 // validateCommit says whether the request may commit. g is nil when the group is not there.
 func (g *group) validateCommit(r *kmsg.OffsetCommitRequest) *kerr.Error {
+	if g != nil && g.consumer != nil {
+		return g.consumer.validateCommit(r.MemberID, r.Generation, r.Version)
+	}
 	switch {
 	case g == nil && r.Generation < 0:
 		return nil
@@ -134,6 +141,13 @@ func (s *shard) fetchOffsets(e fetchRequest, ticket coordinator.Ticket, do *effe
 	r.Group = e.body.Group
 	var offsets map[string]map[int32]committedOffset
 	if g := s.lookup(e.key); g != nil {
+		if g.consumer != nil {
+			if err := g.consumer.validateFetch(e.body.MemberID, e.body.MemberEpoch); err != nil {
+				r.ErrorCode = err.Code
+				do.replyNow(ticket, &r)
+				return
+			}
+		}
 		offsets = g.offsets
 	}
 	if e.body.Topics == nil {
@@ -174,7 +188,7 @@ func (s *shard) deleteOffsets(e deleteOffsetsRequest, ticket coordinator.Ticket,
 	switch {
 	case g == nil:
 		r.ErrorCode = kerr.GroupIDNotFound.Code
-	case g.state != empty && !g.isConsumer():
+	case g.consumer == nil && g.state != empty && !g.isConsumer():
 		r.ErrorCode = kerr.NonEmptyGroup.Code // what others subscribe to is not known
 	default:
 		for _, topic := range e.body.Topics {

@@ -143,7 +143,7 @@ func (s *shard) stopSync(g *group) {
 // startSession starts a member's session anew.
 func (s *shard) startSession(g *group, m *member, timeout time.Duration, now time.Time) {
 	if m.session == nil {
-		m.session = newTimer(func(now time.Time, do *effects) { s.expireMember(g, m, now, do) })
+		m.session = g.newTimer(func(now time.Time, do *effects) { s.expireMember(g, m, now, do) })
 	}
 	s.timers.schedule(m.session, now.Add(timeout))
 }

@@ -78,21 +78,26 @@ type storedMember struct {
 type parsedKey struct {
 	known     bool
 	isOffset  bool
+	kind      int16
 	group     groupKey
 	topic     string
 	partition int32
+	member    string // or the regular expression of that type; only of consumer groups
 }
 
 func parseKey(key []byte) (parsedKey, error) {
 	r := reader{rest: key}
 	k := parsedKey{known: true}
-	switch kind := r.int16(); {
+	k.kind = r.int16()
+	switch kind := k.kind; {
 	case r.err != nil:
 	case kind == offsetCommitKeyV0 || kind == offsetCommitKeyV1:
 		k.isOffset = true
 		k.group, k.topic, k.partition = keyFromDisk(r.string()), r.string(), r.int32()
-	case kind == groupMetadataKey:
+	case kind == groupMetadataKey, kind == consumerMetadataKey, kind == consumerPartitionsKey, kind == consumerTargetMetadataKey:
 		k.group = keyFromDisk(r.string())
+	case kind == consumerMemberKey, kind == consumerTargetMemberKey, kind == consumerCurrentKey, kind == consumerRegularExpressionKey:
+		k.group, k.member = keyFromDisk(r.string()), r.string()
 	default:
 		k.known = false
 	}

@@ -27,6 +27,9 @@ func (s *shard) Replay(record coordinator.Record) error {
 		s.replayOffset(key, o)
 		return nil
 	}
+	if key.kind != groupMetadataKey {
+		return s.replayConsumer(key, record.Value)
+	}
 	if record.Value == nil {
 		s.replayNoGroup(key.group)
 		return nil
@@ -74,6 +77,10 @@ func (s *shard) replayGroup(key groupKey, stored *storedGroup) {
 	g := s.obtain(key)
 	before := g.stored
 	g.stored = stored
+	if s.keeping && len(stored.members) > 0 && len(g.members) == 0 && g.state == empty {
+		s.revive(g, s.now) // a consumer group became classic
+		s.keep(func() { s.replaceGroup(s.obtain(key)) })
+	}
 	s.keep(func() {
 		g := s.obtain(key)
 		g.stored = before
@@ -81,10 +88,14 @@ func (s *shard) replayGroup(key groupKey, stored *storedGroup) {
 	})
 }
 
-// replayNoGroup ends a group. Live, it has no members then.
+// replayNoGroup ends a group. Live, it has no members then, or becomes a consumer group.
 func (s *shard) replayNoGroup(key groupKey) {
 	g := s.lookup(key)
 	if g == nil {
+		return
+	}
+	if s.keeping && len(g.members) > 0 {
+		s.becomeConsumer(g)
 		return
 	}
 	before := *g
@@ -155,9 +166,13 @@ func (s *shard) Rollback() {
 
 // Loaded implements coordinator.Shard: the members of each group's last generation get a session to come back in.
 func (s *shard) Loaded(now time.Time) {
+	s.now = now
 	for _, g := range s.groups {
 		if g.stored != nil {
 			s.revive(g, now)
+		}
+		if g.consumer != nil {
+			s.reviveConsumer(g, now)
 		}
 	}
 	s.watchOffsets(now)
@@ -187,9 +202,9 @@ func (s *shard) revive(g *group, now time.Time) {
 		if g.byID[g.leaderID()] == nil {
 			g.leader = &g.members[0].id
 		}
-		s.figures.groups[g.state]--
+		s.uncount(g)
 		g.state, g.previous = stable, completingRebalance
-		s.figures.groups[g.state]++
+		s.count(g)
 	}
 	g.learnTopics()
 }

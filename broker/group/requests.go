@@ -126,17 +126,11 @@ func scatter[R any](s *Service, who Caller, ids []string, ask func(partition int
 // look whole.
 func (s *Service) ListGroups(ctx context.Context, who Caller, r *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	resp := r.ResponseKind().(*kmsg.ListGroupsResponse)
-	if !wantsClassic(r.TypesFilter) {
-		return resp
-	}
-	states := make([]string, 0, len(r.StatesFilter))
-	for _, state := range r.StatesFilter {
-		states = append(states, strings.ToLower(strings.TrimSpace(state)))
-	}
+	states, types := lowered(r.StatesFilter), lowered(r.TypesFilter)
 	ids, _ := s.runtime.Partitions()
 	slices.Sort(ids)
 	for _, id := range ids {
-		answer, err := s.runtime.Submit(ctx, id, listRequest{who.Tenant, states})
+		answer, err := s.runtime.Submit(ctx, id, listRequest{who.Tenant, states, types})
 		if err == kerr.NotCoordinator {
 			continue // lost since: its groups are on another broker's list
 		}
@@ -149,7 +143,11 @@ func (s *Service) ListGroups(ctx context.Context, who Caller, r *kmsg.ListGroups
 	return resp
 }
 
-// wantsClassic says whether a filter of group types lets classic groups through; they are all there are yet.
-func wantsClassic(types []string) bool {
-	return len(types) == 0 || slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, "classic") })
+// lowered is a filter in lower case: names of states and types are compared without it.
+func lowered(names []string) []string {
+	lower := make([]string, 0, len(names))
+	for _, name := range names {
+		lower = append(lower, strings.ToLower(strings.TrimSpace(name)))
+	}
+	return lower
 }

@@ -77,6 +77,7 @@ func runScript(t *testing.T, file string) {
 type world struct {
 	shard    *shard
 	settings Settings
+	topics   testTopics
 	now      time.Time
 	asked    map[coordinator.Ticket]string
 	last     coordinator.Ticket
@@ -88,8 +89,8 @@ type world struct {
 }
 
 func newWorld() *world {
-	w := &world{settings: DefaultSettings(), now: time.UnixMilli(1_000_000).UTC(), asked: map[coordinator.Ticket]string{}}
-	w.shard = newShard(func() Settings { return w.settings })
+	w := &world{settings: DefaultSettings(), topics: testTopics{}, now: time.UnixMilli(1_000_000).UTC(), asked: map[coordinator.Ticket]string{}}
+	w.shard = newShard(func() Settings { return w.settings }, func() Topics { return w.topics })
 	return w
 }
 
@@ -225,7 +226,7 @@ func (w *world) advance(d time.Duration) {
 // reload is what another broker does: it reads the log.
 func (w *world) reload(t *testing.T) {
 	t.Helper()
-	w.shard = newShard(func() Settings { return w.settings })
+	w.shard = newShard(func() Settings { return w.settings }, func() Topics { return w.topics })
 	w.asked, w.parked = map[coordinator.Ticket]string{}, nil
 	for _, record := range w.log {
 		if err := w.shard.Replay(record); err != nil {
@@ -237,7 +238,7 @@ func (w *world) reload(t *testing.T) {
 
 // checkReplay holds the invariant: what is in the log is what the live shard has.
 func (w *world) checkReplay() error {
-	replayed := newShard(w.shard.settings)
+	replayed := newShard(w.shard.settings, w.shard.topics)
 	for _, record := range w.log {
 		if err := replayed.Replay(record); err != nil {
 			return err

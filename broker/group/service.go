@@ -22,6 +22,7 @@ type Config struct {
 	Log            coordinator.Log       // of __consumer_offsets
 	PartitionCount func() int32          // of __consumer_offsets; 0 while the topic does not exist
 	Settings       func() Settings       // nil: DefaultSettings
+	Topics         func() Topics         // the topics of the cluster, as they are now; nil: there are none
 	Clock          func() time.Time      // nil: time.Now
 	Logger         *slog.Logger          // nil: discards
 	Registerer     prometheus.Registerer // nil: no metrics
@@ -60,12 +61,17 @@ func New(cfg Config) *Service {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Topics == nil {
+		cfg.Topics = func() Topics { return noTopics{} }
+	}
 	cfg.Settings = cached(cfg.Settings, cfg.Clock)
 	s := &Service{cfg: cfg}
 	s.runtime = coordinator.New(coordinator.Config{
-		Name:          "__consumer_offsets",
-		Log:           cfg.Log,
-		NewShard:      func(int32) coordinator.Shard { return &countedShard{shard: newShard(cfg.Settings), metrics: s.metrics} },
+		Name: "__consumer_offsets",
+		Log:  cfg.Log,
+		NewShard: func(int32) coordinator.Shard {
+			return &countedShard{shard: newShard(cfg.Settings, cfg.Topics), metrics: s.metrics}
+		},
 		MaxBatchBytes: func() int { return int(cfg.Settings().MaxBatchBytes) },
 		WriteTimeout:  func() time.Duration { return millis(cfg.Settings().OffsetCommitTimeoutMillis) },
 		Clock:         cfg.Clock,
@@ -92,6 +98,11 @@ func (s *Service) OnResignation(partition int32) { s.runtime.OnResignation(parti
 
 // OnTopicDeleted drops every group's offsets of the topic. It returns at once.
 func (s *Service) OnTopicDeleted(tenant, topic string) { s.runtime.Tell(topicDeleted{tenant, topic}) }
+
+// OnTopicsChanged has groups that subscribe to these topics of a tenant assigned anew. It returns at once.
+func (s *Service) OnTopicsChanged(tenant string, names map[string]bool) {
+	s.runtime.Tell(topicsChanged{tenant, names})
+}
 
 // PartitionFor is the partition of __consumer_offsets that holds the group; -1 while the topic does not exist. The rule
 // is Kafka's: the absolute value of Java's hash of the name, modulo the number of partitions.

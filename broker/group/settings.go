@@ -20,6 +20,38 @@ type Settings struct {
 	OffsetCommitTimeoutMillis   int32 // offsets.commit.timeout.ms
 	NewMemberJoinTimeoutMillis  int32 // how long the first JoinGroup of a member may wait; Kafka fixes it at 5 minutes
 	MaxBatchBytes               int32 // max.message.bytes of the offsets topic
+
+	ConsumerMaxSize   int32    // group.consumer.max.size
+	ConsumerAssignors []string // group.consumer.assignors: the first is the default
+	MigrationPolicy   string   // group.consumer.migration.policy
+	// Consumer is what applies to a group of the consumer protocol (resource type GROUP); nil: the defaults.
+	Consumer func(tenant, group string) ConsumerSettings
+}
+
+// ConsumerSettings are those that a group of the consumer protocol may have of its own.
+type ConsumerSettings struct {
+	SessionTimeoutMillis     int32 // consumer.session.timeout.ms
+	HeartbeatIntervalMillis  int32 // consumer.heartbeat.interval.ms
+	AssignmentIntervalMillis int32 // consumer.assignment.interval.ms
+}
+
+// DefaultConsumerSettings are Kafka's defaults.
+func DefaultConsumerSettings() ConsumerSettings {
+	return ConsumerSettings{SessionTimeoutMillis: 45000, HeartbeatIntervalMillis: 5000, AssignmentIntervalMillis: 1000}
+}
+
+func (s Settings) defaultAssignor() string {
+	if len(s.ConsumerAssignors) > 0 {
+		return s.ConsumerAssignors[0]
+	}
+	return "uniform"
+}
+
+func (s *shard) consumerSettings(key groupKey) ConsumerSettings {
+	if resolve := s.settings().Consumer; resolve != nil {
+		return resolve(key.tenant, key.id)
+	}
+	return DefaultConsumerSettings()
 }
 
 // DefaultSettings are Kafka's defaults.
@@ -35,6 +67,9 @@ func DefaultSettings() Settings {
 		OffsetCommitTimeoutMillis:   5000,
 		NewMemberJoinTimeoutMillis:  5 * 60 * 1000,
 		MaxBatchBytes:               1048588,
+		ConsumerMaxSize:             1<<31 - 1,
+		ConsumerAssignors:           []string{"uniform", "range"},
+		MigrationPolicy:             "bidirectional",
 	}
 }
 

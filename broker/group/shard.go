@@ -11,6 +11,8 @@ import (
 // package coordinator runs it. Its methods are spread over the files named after what they decide.
 type shard struct {
 	settings func() Settings
+	topics   func() Topics
+	now      time.Time // of the step that runs, or ran last
 	groups   map[groupKey]*group
 	timers   timers
 	sweep    *timer // looks for expired offsets while there are groups
@@ -18,17 +20,19 @@ type shard struct {
 	keeping  bool // between Begin and Commit or Rollback
 	figures  figures
 	leaving  []*group // groups of which nothing may be left once the records of the step are replayed
+	stranded []*group // consumer groups that came back with an undone write, and have classic members by now
 }
 
 // figures are what metrics tell of a shard.
 type figures struct {
 	groups                                [stateCount]int64
+	consumers                             [consumerStateCount]int64
 	offsets                               int64
 	commits, expired, deleted, rebalances int64
 }
 
-func newShard(settings func() Settings) *shard {
-	s := &shard{settings: settings, groups: make(map[groupKey]*group)}
+func newShard(settings func() Settings, topics func() Topics) *shard {
+	s := &shard{settings: settings, topics: topics, groups: make(map[groupKey]*group)}
 	s.sweep = newTimer(s.expireOffsets)
 	return s
 }
@@ -40,7 +44,11 @@ func (e *effects) write(records ...coordinator.Record) { e.Records = append(e.Re
 
 // note tells an operator what happened to a group.
 func (e *effects) note(message string, g *group, attributes ...any) {
-	attributes = append([]any{"group", g.key.id, "generation", g.generation}, attributes...)
+	generation := g.generation
+	if g.consumer != nil {
+		generation = g.consumer.epoch
+	}
+	attributes = append([]any{"group", g.key.id, "generation", generation}, attributes...)
 	if g.key.tenant != defaultTenant {
 		attributes = append(attributes, "tenant", g.key.tenant)
 	}
@@ -60,6 +68,8 @@ func (e *effects) replyNow(ticket coordinator.Ticket, response any) {
 // Step implements coordinator.Shard.
 func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordinator.Result {
 	do := &effects{}
+	s.now = now
+	s.dropStranded(do)
 	for _, g := range s.leaving {
 		s.release(g)
 	}
@@ -68,7 +78,9 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 	switch e := event.(type) {
 	case coordinator.Tick:
 		for t := s.timers.popDue(now); t != nil; t = s.timers.popDue(now) {
-			t.fire(now, do)
+			if t.group == nil || s.groups[t.group.key] == t.group {
+				t.fire(now, do)
+			}
 		}
 	case coordinator.Outcome:
 		s.onOutcome(e, now, do)
@@ -88,6 +100,12 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 		s.deleteOffsets(e, ticket, do)
 	case deleteGroupsRequest:
 		s.deleteGroups(e, ticket, do)
+	case consumerHeartbeatRequest:
+		s.consumerHeartbeat(e, ticket, now, do)
+	case describeConsumersRequest:
+		do.reply(ticket, s.describeConsumers(e, now))
+	case topicsChanged:
+		s.onTopicsChanged(e, now, do)
 	case describeRequest:
 		do.replyNow(ticket, s.describe(e))
 	case listRequest:
@@ -109,6 +127,8 @@ func (s *shard) onOutcome(o coordinator.Outcome, now time.Time, do *effects) {
 		s.onAssignmentWritten(e, o.Err, now, do)
 	case staticMemberWritten:
 		s.onStaticMemberWritten(e, o.Err, now, do)
+	case downgraded:
+		s.onDowngraded(e, o.Err, now, do)
 	default:
 		panic(fmt.Sprintf("BUG: group shard got the outcome of %T", o.Event))
 	}
@@ -131,16 +151,34 @@ func (s *shard) obtain(key groupKey) *group {
 	g := s.groups[key]
 	if g == nil {
 		g = &group{key: key, stateChangedMillis: -1}
-		g.joinTimer = newTimer(nil)
-		g.syncTimer = newTimer(nil)
+		g.joinTimer, g.syncTimer = g.newTimer(nil), g.newTimer(nil)
 		s.insert(g)
 	}
 	return g
 }
 
+// newTimer makes a timer that rings only while the group is what its id names.
+func (g *group) newTimer(fire func(now time.Time, do *effects)) *timer {
+	t := newTimer(fire)
+	t.group = g
+	return t
+}
+
 func (s *shard) insert(g *group) {
 	s.groups[g.key] = g
-	s.figures.groups[g.state]++
+	s.count(g)
+}
+
+// count and uncount keep the figures of states; what changes a group's state stands between them.
+func (s *shard) count(g *group)   { s.countBy(g, 1) }
+func (s *shard) uncount(g *group) { s.countBy(g, -1) }
+
+func (s *shard) countBy(g *group, by int64) {
+	if g.consumer != nil {
+		s.figures.consumers[g.consumer.state()] += by
+	} else {
+		s.figures.groups[g.state] += by
+	}
 }
 
 // releaseLater has the next step forget the group if nothing is left of it then: what this step writes of it is not
@@ -151,16 +189,16 @@ func (s *shard) releaseLater(g *group) { s.leaving = append(s.leaving, g) }
 func (s *shard) release(g *group) {
 	if g.isGone() && s.groups[g.key] == g {
 		delete(s.groups, g.key)
-		s.figures.groups[g.state]--
+		s.uncount(g)
 		s.timers.cancel(g.joinTimer)
 		s.timers.cancel(g.syncTimer)
 	}
 }
 
 func (s *shard) transition(g *group, to state, now time.Time) {
-	s.figures.groups[g.state]--
+	s.uncount(g)
 	g.previous, g.state = g.state, to
-	s.figures.groups[to]++
+	s.count(g)
 	g.stateChangedMillis = now.UnixMilli()
 }
 

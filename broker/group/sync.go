@@ -31,6 +31,10 @@ func syncError(err *kerr.Error) *kmsg.SyncGroupResponse {
 // syncGroup lets members wait for the leader's assignment, writes that, and hands out what is there.
 func (s *shard) syncGroup(e syncRequest, ticket coordinator.Ticket, now time.Time, do *effects) {
 	g := s.lookup(e.key)
+	if g != nil && g.consumer != nil {
+		s.syncConsumer(g, e, ticket, now, do)
+		return
+	}
 	if g == nil || g.state == empty {
 		do.replyNow(ticket, syncError(kerr.UnknownMemberID))
 		return

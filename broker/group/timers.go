@@ -10,6 +10,7 @@ type timer struct {
 	at    time.Time
 	index int // in the heap; -1: not scheduled
 	fire  func(now time.Time, do *effects)
+	group *group // if set: nothing happens when this is not the group any more
 }
 
 func newTimer(fire func(now time.Time, do *effects)) *timer { return &timer{index: -1, fire: fire} }

@@ -51,6 +51,7 @@ func Bootstrap(clusterID, minISR string) command.Group {
 		command.NameCluster{ClusterID: clusterID},
 		command.SetFeature{Name: "metadata.version", Level: metadataVersion},
 		command.SetFeature{Name: "eligible.leader.replicas.version", Level: 1},
+		command.SetFeature{Name: "group.version", Level: 1},
 		command.SetConfig{Resource: config.Resource{Type: config.BrokerResource}, Values: map[string]*string{minISRKey: &minISR}},
 	}
 }

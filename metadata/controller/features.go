@@ -32,7 +32,7 @@ func featureLevels(name string) (low, high int16, known bool) {
 	switch name {
 	case "metadata.version":
 		return 7, metadataVersion, true
-	case "eligible.leader.replicas.version":
+	case "eligible.leader.replicas.version", "group.version":
 		return 0, 1, true
 	}
 	return 0, 0, false

@@ -1,0 +1,42 @@
+package api
+
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/security"
+)
+
+// ConsumerGroupHeartbeat, key 68, versions 0 and 1 (KIP-848). Kafka: KafkaApis.handleConsumerGroupHeartbeat,
+// GroupMetadataManager.consumerGroupHeartbeat.
+//
+// Deviations: the heartbeat interval told to a member that waits for partitions is short (group/consumerpace.go); a regular
+// expression is resolved before the first heartbeat that brings it is answered, and again as soon as topics change.
+func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeatRequest) kmsg.Response {
+	refuse := func(err *kerr.Error) kmsg.Response {
+		answer := r.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
+		answer.ErrorCode, answer.ErrorMessage = err.Code, kmsg.StringPtr(err.Description)
+		return answer
+	}
+	maySee := func(topic string) bool { return s.Allowed(c, security.OperationDescribe, security.ResourceTopic, topic) }
+	switch {
+	case !s.speaksConsumerProtocol():
+		return refuse(kerr.UnsupportedVersion)
+	case !s.allowedOnGroup(c, security.OperationRead, r.Group):
+		return refuse(kerr.GroupAuthorizationFailed)
+	case slices.ContainsFunc(r.SubscribedTopicNames, func(topic string) bool { return !maySee(topic) }):
+		return refuse(kerr.TopicAuthorizationFailed)
+	}
+	peer := *c.Peer // the regular expression is matched again when the call is over
+	later := &Call{Peer: &peer}
+	laterSee := func(topic string) bool { return s.Allowed(later, security.OperationDescribe, security.ResourceTopic, topic) }
+	return s.Groups.ConsumerGroupHeartbeat(c.Context, groupCaller(c), r, laterSee)
+}
+
+// speaksConsumerProtocol reports whether the cluster has finalized the protocol and the broker offers it.
+func (s *Services) speaksConsumerProtocol() bool {
+	i := s.Metadata.Image()
+	return i.Features()["group.version"] >= 1 && slices.Contains(s.Settings.Broker(i).List("group.coordinator.rebalance.protocols"), "consumer")
+}

@@ -1,0 +1,60 @@
+package group
+
+import "time"
+
+const (
+	// quickHeartbeatMillis is the shortest heartbeat interval that a member is told while it has something to wait for.
+	quickHeartbeatMillis = 50
+	// quickHeartbeatsPerSecond bounds how many such heartbeats a whole group sends.
+	quickHeartbeatsPerSecond = 1000
+	// assignedPerMilli is how many members and partitions an assignment is reckoned to take a millisecond for, or more.
+	assignedPerMilli = 10
+)
+
+// heartbeatInterval is what a member is told. Kafka always tells consumer.heartbeat.interval.ms, so that a member learns of
+// a partition that became free only with its next regular heartbeat. Here one that waits for something asks again soon,
+// and ever more seldom the longer it takes, up to the regular interval. Unmodified clients do as they are told.
+func (d *draft) heartbeatInterval(m *consumerMember) int32 {
+	regular := d.s.consumerSettings(d.key).HeartbeatIntervalMillis
+	if m.isReconciled(d.epoch) {
+		return regular
+	}
+	least := max(quickHeartbeatMillis, int64(len(d.before.members))*1000/quickHeartbeatsPerSecond)
+	waited := max(0, d.now.UnixMilli()-d.before.assignmentMillis)
+	return int32(min(int64(regular), max(least, waited/4)))
+}
+
+// mayAssign holds the pause between two assignments, which consumer.assignment.interval.ms bounds. What is gathered in it is
+// one assignment. Small groups, which cost little, wait less. When it is too early, a timer makes the assignment.
+func (s *shard) mayAssign(d *draft, now time.Time) bool {
+	c := d.before
+	pause := min(millis(s.consumerSettings(d.key).AssignmentIntervalMillis), time.Duration(s.assignmentSize(c)/assignedPerMilli)*time.Millisecond)
+	due := time.UnixMilli(c.assignmentMillis).Add(pause)
+	if c.assignmentEpoch == 0 || !due.After(now) || due.Sub(now) > pause {
+		s.timers.cancel(c.assigning)
+		return true
+	}
+	if c.assigning.index < 0 {
+		c.assigning.fire = func(now time.Time, do *effects) { s.assignNow(d.key, now, do) }
+		s.timers.schedule(c.assigning, due)
+	}
+	return false
+}
+
+// assignmentSize is the number of members and of the partitions that they have.
+func (s *shard) assignmentSize(c *consumerGroup) int {
+	size := len(c.members)
+	for _, target := range c.target {
+		size += target.Count()
+	}
+	return size
+}
+
+// assignNow makes the assignment that was put off.
+func (s *shard) assignNow(key groupKey, now time.Time, do *effects) {
+	g := s.lookup(key)
+	if g == nil || g.consumer == nil || len(g.consumer.members) == 0 || g.consumer.epoch <= g.consumer.assignmentEpoch {
+		return
+	}
+	s.draft(key, g.consumer, now, do).assign()
+}
