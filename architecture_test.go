@@ -23,13 +23,14 @@ var mayImport = map[string][]string{
 
 	"broker/gateway":     {"broker/group", "security"}, // consumer lag is made from the groups' committed offsets
 	"broker/api":         {"broker/group", "broker/coordinator", "broker/peer", "broker/replica", "broker/server", "broker/log", "broker/verify", "metadata", "security"},
-	"broker/server":      {"broker/log", "security"}, // answers carry slices of logs, which are sent from their files
+	"broker/server":      {"broker/log", "broker/socket", "security"}, // answers carry slices of logs, which are sent from their files
 	"broker/group":       {"broker/coordinator"},
 	"broker/coordinator": {},
 	"broker/replica":     {"broker/log", "metadata", "security"}, // replicas follow the metadata image and its deltas
 	"broker/log":         {},
-	"broker/verify":      {}, // who coordinates what, and how a broker is asked, is the assembly's business
-	"broker/peer":        {}, // whom it connects and what they say to each other is the caller's business
+	"broker/verify":      {},                // who coordinates what, and how a broker is asked, is the assembly's business
+	"broker/peer":        {"broker/socket"}, // whom it connects and what they say to each other is the caller's business
+	"broker/socket":      {},
 
 	"metadata": {"security"}, // names are keyed by tenant
 	"security": {},

@@ -172,7 +172,8 @@ func (l trioLeaders) Do(ctx context.Context, nodeID int32, req kmsg.Request) (km
 	}
 	defer conn.Close()
 	resp := req.ResponseKind()
-	_, err = conn.DoInto(ctx, req, resp, nil)
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	_, err = conn.DoInto(req, resp, nil, time.Minute)
 	return resp, err
 }
 
@@ -184,9 +185,7 @@ type trioLink struct {
 	out       []byte
 }
 
-func (l *trioLink) DoInto(ctx context.Context, req kmsg.Request, resp kmsg.Response, buf []byte) ([]byte, error) {
-	stop := context.AfterFunc(ctx, func() { l.Conn.Close() })
-	defer stop()
+func (l *trioLink) DoInto(req kmsg.Request, resp kmsg.Response, buf []byte, _ time.Duration) ([]byte, error) {
 	l.out = l.formatter.AppendRequest(l.out[:0], req, 1)
 	if _, err := l.Conn.Write(l.out); err != nil {
 		return buf, err

@@ -14,6 +14,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/socket"
 )
 
 // apiVersionsAsked is the version of ApiVersions that every release of Millrace knows.
@@ -21,7 +23,7 @@ const apiVersionsAsked = 3
 
 // exchange is the client side of one Kafka connection, without any rule of who may use it when.
 type exchange struct {
-	conn      net.Conn
+	conn      *socket.Stream
 	reader    *bufio.Reader
 	formatter *kmsg.RequestFormatter
 	versions  map[int16]int16 // by key, the highest that the other end knows; fixed after openExchange
@@ -30,13 +32,14 @@ type exchange struct {
 
 // openExchange dials a node and asks what it speaks.
 func openExchange(ctx context.Context, cfg Config, to Identity, address string) (*exchange, error) {
-	conn, _, err := DialPurpose(ctx, cfg, PurposeKafka, to, address)
+	dialled, _, err := DialPurpose(ctx, cfg, PurposeKafka, to, address)
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	if tcp, ok := dialled.(*net.TCPConn); ok {
 		_ = tcp.SetNoDelay(true)
 	}
+	conn := socket.NewStream(dialled)
 	e := &exchange{
 		conn: conn, reader: bufio.NewReaderSize(conn, readBufferBytes),
 		formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID("broker-" + strconv.Itoa(int(cfg.Identity().NodeID)))),
@@ -99,18 +102,57 @@ func (e *exchange) write(req kmsg.Request, buf []byte) (sent bool, _ []byte, err
 // read reads the answer with a correlation id into buf, which grows as bytes arrive and not by the number that announces
 // them, and returns all of it behind the correlation id.
 func (e *exchange) read(correlation int32, buf []byte) ([]byte, error) {
-	var head [8]byte
+	var head [headBytes]byte
 	if _, err := io.ReadFull(e.reader, head[:]); err != nil {
 		return nil, err
 	}
-	size := int64(binary.BigEndian.Uint32(head[:])) - 4
+	size, err := readHead(head[:], correlation)
+	if err != nil {
+		return nil, err
+	}
+	return readGrowing(e.reader, buf[:0], size)
+}
+
+// readAlone is read for who has no other request under way: head and body come straight into buf, by one call if they are
+// there and it has room. buf is returned as it has become, the answer's body in it.
+func (e *exchange) readAlone(correlation int32, buf []byte) (body, whole []byte, err error) {
+	if e.reader.Buffered() > 0 {
+		return nil, buf, errUnasked
+	}
+	buf = slices.Grow(buf[:0], headBytes)
+	for len(buf) < headBytes {
+		n, err := e.conn.Read(buf[len(buf):cap(buf)])
+		if err != nil {
+			return nil, buf, err
+		}
+		buf = buf[:len(buf)+n]
+	}
+	size, err := readHead(buf, correlation)
+	if err == nil && len(buf) > headBytes+size {
+		err = errUnasked
+	}
+	if err != nil {
+		return nil, buf, err
+	}
+	buf, err = readGrowing(e.conn, buf, headBytes+size)
+	return buf[headBytes:], buf, err
+}
+
+// headBytes are before the body of an answer: its length and its correlation id.
+const headBytes = 8
+
+var errUnasked = errors.New("an answer that nobody asked for")
+
+// readHead returns how long the body is.
+func readHead(head []byte, correlation int32) (int, error) {
+	size := int64(binary.BigEndian.Uint32(head)) - 4
 	if size < 0 || size > maxAnswerBytes {
-		return nil, fmt.Errorf("an answer of %d bytes", size)
+		return 0, fmt.Errorf("an answer of %d bytes", size)
 	}
 	if got := int32(binary.BigEndian.Uint32(head[4:])); got != correlation {
-		return nil, fmt.Errorf("answer %d where %d was due", got, correlation)
+		return 0, fmt.Errorf("answer %d where %d was due", got, correlation)
 	}
-	return readGrowing(e.reader, buf[:0], int(size))
+	return int(size), nil
 }
 
 // readGrowing appends size bytes of r to buf, never holding more than twice what has come.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -275,14 +276,17 @@ func TestOwnConnectionReadsIntoTheBuffer(t *testing.T) {
 	long := strings.Repeat("x", 200_000)
 	for _, name := range []string{"a", long, "b"} {
 		resp := kmsg.NewPtrMetadataResponse()
-		back, err := conn.DoInto(t.Context(), ask(name), resp, buf)
+		back, err := conn.DoInto(ask(name), resp, buf, time.Minute)
 		if err != nil || *resp.ClusterID != name || &back[0] != &buf[:1][0] {
 			t.Errorf("%d bytes: %v, same buffer %v", len(name), err, &back[0] == &buf[:1][0])
 		}
 	}
-	small, err := conn.DoInto(t.Context(), ask(long), kmsg.NewPtrMetadataResponse(), make([]byte, 0, 8))
+	small, err := conn.DoInto(ask(long), kmsg.NewPtrMetadataResponse(), make([]byte, 0, 8), time.Minute)
 	if err != nil || len(small) < len(long) {
 		t.Errorf("a small buffer grew to %d, %v", len(small), err)
+	}
+	if _, err := conn.DoInto(ask("a"), kmsg.NewPtrMetadataResponse(), nil, 2*patienceSlack+time.Minute); err != nil {
+		t.Errorf("more patience: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -366,5 +370,28 @@ func TestClosedPoolEndsWhatIsUnderWay(t *testing.T) {
 	}
 	if _, err := p.Dial(t.Context(), 2); err == nil {
 		t.Error("a closed pool dialled")
+	}
+}
+
+func TestOwnConnectionLosesPatience(t *testing.T) {
+	held := make(chan struct{})
+	b := &broker{answer: func(kmsg.Request, net.Conn) kmsg.Response { <-held; return nil }}
+	p, _ := pool(t, b)
+	t.Cleanup(func() { close(held) })
+	conn, err := p.Dial(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.deadline = time.Now().Add(50 * time.Millisecond) // that of a request before this one
+	if err := conn.exchange.conn.SetDeadline(conn.deadline); err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.DoInto(ask("a"), kmsg.NewPtrMetadataResponse(), nil, time.Millisecond)
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, ErrOutcomeUnknown) {
+		t.Errorf("no answer came: %v", err)
+	}
+	if _, err := conn.DoInto(ask("a"), kmsg.NewPtrMetadataResponse(), nil, time.Minute); err == nil {
+		t.Error("the connection is used after it failed: where in its answers it stands is not known")
 	}
 }

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -79,7 +78,7 @@ func (s *shared) readAnswers() {
 		select {
 		case next = <-s.waiting:
 		default: // each request is queued before it is written
-			s.fail(fmt.Errorf("an answer that nobody asked for"))
+			s.fail(errUnasked)
 		}
 		if next == nil {
 			break

@@ -17,8 +17,9 @@ type Leaders interface {
 
 // Leader is a connection to a broker; one request at a time.
 type Leader interface {
-	// DoInto reads the answer into buf, which may grow and is returned in any case; resp aliases it.
-	DoInto(ctx context.Context, req kmsg.Request, resp kmsg.Response, buf []byte) ([]byte, error)
+	// DoInto reads the answer into buf, which may grow and is returned in any case; resp aliases it. It ends in about so long.
+	DoInto(req kmsg.Request, resp kmsg.Response, buf []byte, patience time.Duration) ([]byte, error)
+	// Close also ends a request that is under way.
 	Close() error
 }
 

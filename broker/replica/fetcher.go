@@ -40,6 +40,7 @@ type fetcher struct {
 	delayed   int            // states that wait for their back-off to end
 
 	conn      Leader
+	unhook    func() bool // takes back that the end of ctx closes conn
 	sessionID int32
 	epoch     int32
 	backoff   time.Duration
@@ -170,6 +171,7 @@ func nextBackoff(last, longest time.Duration) time.Duration {
 // disconnect ends the connection, and with it the session.
 func (f *fetcher) disconnect() {
 	if f.conn != nil {
+		f.unhook()
 		_ = f.conn.Close()
 		f.conn = nil
 	}
@@ -313,18 +315,14 @@ func (f *fetcher) fetch(wait time.Duration) error {
 		if err != nil {
 			return err
 		}
-		f.conn = conn
+		f.conn, f.unhook = conn, context.AfterFunc(f.ctx, func() { _ = conn.Close() })
 	}
 	f.prepare(brokerEpoch, wait)
-	ctx, cancel := context.WithTimeout(f.ctx, wait+answerPatience)
-	defer cancel()
-	var err error
-	if f.beginWait() {
-		f.buf, err = f.conn.DoInto(ctx, &f.request, &f.answer, f.buf)
-	} else {
+	if !f.beginWait() {
 		f.request.waitMillis = 0
-		f.buf, err = f.conn.DoInto(ctx, &f.request, &f.answer, f.buf)
 	}
+	var err error
+	f.buf, err = f.conn.DoInto(&f.request, &f.answer, f.buf, wait+answerPatience)
 	f.waiting.Store(0)
 	if err != nil {
 		return err

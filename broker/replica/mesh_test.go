@@ -240,14 +240,15 @@ func (n *meshNode) Dial(_ context.Context, nodeID int32) (Leader, error) {
 	if _, err := n.reaches(nodeID); err != nil {
 		return nil, err
 	}
-	return &meshLink{from: n, to: nodeID}, nil
+	return newMeshLink(context.Background(), n, nodeID), nil
 }
 
 // Do implements Leaders.
 func (n *meshNode) Do(ctx context.Context, nodeID int32, req kmsg.Request) (kmsg.Response, error) {
-	l := &meshLink{from: n, to: nodeID}
+	l := newMeshLink(ctx, n, nodeID)
+	defer l.Close()
 	resp := req.ResponseKind()
-	_, err := l.DoInto(ctx, req, resp, nil)
+	_, err := l.DoInto(req, resp, nil, time.Hour)
 	return resp, err
 }
 
@@ -255,20 +256,38 @@ func (n *meshNode) Do(ctx context.Context, nodeID int32, req kmsg.Request) (kmsg
 type meshLink struct {
 	from    *meshNode
 	to      int32
-	session *FollowerSession
-	manager *Manager
+	ctx     context.Context // ended by Close
+	cancel  context.CancelFunc
+	mu      sync.Mutex       // held for the length of a request
+	session *FollowerSession // guarded by mu
+	manager *Manager         // guarded by mu
+}
+
+func newMeshLink(ctx context.Context, from *meshNode, to int32) *meshLink {
+	l := &meshLink{from: from, to: to}
+	l.ctx, l.cancel = context.WithCancel(ctx)
+	return l
 }
 
 func (l *meshLink) Close() error {
+	l.cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.endSession()
+	return nil
+}
+
+func (l *meshLink) endSession() {
 	if l.session != nil {
 		l.session.Close()
 		l.session = nil
 	}
-	return nil
 }
 
 // DoInto implements Leader.
-func (l *meshLink) DoInto(ctx context.Context, req kmsg.Request, resp kmsg.Response, buf []byte) ([]byte, error) {
+func (l *meshLink) DoInto(req kmsg.Request, resp kmsg.Response, buf []byte, _ time.Duration) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	manager, err := l.from.reaches(l.to)
 	if err != nil || l.manager != nil && l.manager != manager {
 		return buf, errors.New("connection lost")
@@ -280,7 +299,7 @@ func (l *meshLink) DoInto(ctx context.Context, req kmsg.Request, resp kmsg.Respo
 	}
 	answer := kmsg.NewPtrFetchResponse()
 	answer.Version = fetchVersion
-	if err := l.serve(ctx, manager, asked, answer); err != nil {
+	if err := l.serve(manager, asked, answer); err != nil {
 		return buf, err
 	}
 	if now, err := l.from.reaches(l.to); err != nil || now != manager {
@@ -290,7 +309,7 @@ func (l *meshLink) DoInto(ctx context.Context, req kmsg.Request, resp kmsg.Respo
 	return buf, resp.ReadFrom(buf)
 }
 
-func (l *meshLink) serve(ctx context.Context, m *Manager, asked *kmsg.FetchRequest, answer *kmsg.FetchResponse) error {
+func (l *meshLink) serve(m *Manager, asked *kmsg.FetchRequest, answer *kmsg.FetchResponse) error {
 	node, epoch := asked.ReplicaState.ID, asked.ReplicaState.Epoch
 	if err := m.CheckFollower(node, epoch); err != nil {
 		answer.ErrorCode = codeOf(err)
@@ -301,7 +320,7 @@ func (l *meshLink) serve(ctx context.Context, m *Manager, asked *kmsg.FetchReque
 		m.InterruptFollower(node, asked.SessionID)
 		return nil
 	case asked.SessionEpoch == 0:
-		_ = l.Close()
+		l.endSession()
 		l.session = m.NewFollowerSession(node, epoch)
 		l.session.Epoch = 1
 	case l.session == nil || l.session.ID != asked.SessionID || l.session.Epoch != asked.SessionEpoch:
@@ -330,9 +349,9 @@ func (l *meshLink) serve(ctx context.Context, m *Manager, asked *kmsg.FetchReque
 			select {
 			case <-l.session.C:
 			case <-timer.C:
-			case <-ctx.Done():
+			case <-l.ctx.Done():
 				timer.Stop()
-				return ctx.Err()
+				return l.ctx.Err()
 			}
 			timer.Stop()
 			continue

@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/millrace-io/millrace/broker/socket"
 )
 
 const (
@@ -51,7 +53,7 @@ type input struct {
 
 func newInput(conn net.Conn, s *slabs, budget *Budget, held *atomic.Int64, minSize, maxDrain int) *input {
 	in := &input{conn: conn, slabs: s, budget: budget, held: held, maxDrain: maxDrain, minSize: minSize, want: minSize}
-	in.raw = rawConn(conn)
+	in.raw = socket.Raw(conn)
 	in.readRaw = in.readDescriptor
 	return in
 }

@@ -2,12 +2,7 @@
 
 package server
 
-import (
-	"net"
-	"syscall"
-)
-
-func rawConn(net.Conn) syscall.RawConn { return nil }
+import "syscall"
 
 func (in *input) readDescriptor(uintptr) bool { return true }
 

@@ -3,21 +3,10 @@
 package server
 
 import (
-	"net"
 	"syscall"
-)
 
-func rawConn(conn net.Conn) syscall.RawConn {
-	tcp, ok := conn.(*net.TCPConn)
-	if !ok {
-		return nil
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	return raw
-}
+	"github.com/millrace-io/millrace/broker/socket"
+)
 
 // readDescriptor reads once; when nothing is there it gives the buffer back before the runtime's poller waits, so that an
 // idle connection holds none.
@@ -26,7 +15,7 @@ func (in *input) readDescriptor(fd uintptr) bool {
 		in.take()
 	}
 	for {
-		n, err := readSocket(fd, in.buf[in.end:])
+		n, err := socket.Read(fd, in.buf[in.end:])
 		switch err {
 		case nil:
 			in.n, in.err = n, nil

@@ -5,6 +5,8 @@ package server
 import (
 	"io"
 	"syscall"
+
+	"github.com/millrace-io/millrace/broker/socket"
 )
 
 // descriptorWriter writes bytes to the socket of a connection. Owned by the connection's goroutine.
@@ -16,8 +18,8 @@ type descriptorWriter struct {
 	err  error  // result of step
 }
 
-func newDescriptorWriter(socket syscall.RawConn) descriptorWriter {
-	return descriptorWriter{socket: socket}
+func newDescriptorWriter(raw syscall.RawConn) descriptorWriter {
+	return descriptorWriter{socket: raw}
 }
 
 func (w *descriptorWriter) usable() bool { return w.socket != nil }
@@ -48,7 +50,7 @@ func (w *descriptorWriter) writeNow(p []byte) (written int) {
 // writeSome writes until nothing is left or the socket is full.
 func (w *descriptorWriter) writeSome(fd uintptr) bool {
 	for len(w.rest) > 0 {
-		n, err := writeSocket(fd, w.rest)
+		n, err := socket.Write(fd, w.rest)
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/millrace-io/millrace/broker/socket"
 	"github.com/millrace-io/millrace/broker/vfs"
 )
 
@@ -19,15 +20,27 @@ type fileSender struct {
 	socket syscall.RawConn // nil: not a TCP connection
 	step   func(fd uintptr) bool
 
+	corked   bool
+	corkStep func(fd uintptr)
+
 	file      int // descriptor, valid during send only
 	position  int64
 	remaining int
 	err       error
 }
 
-func newFileSender(socket syscall.RawConn) fileSender { return fileSender{socket: socket} }
+func newFileSender(raw syscall.RawConn) fileSender { return fileSender{socket: raw} }
 
 func (s *fileSender) usable() bool { return s.socket != nil }
+
+// cork lets what is written before, between and behind ranges of files go out with them.
+func (s *fileSender) cork(on bool) {
+	if s.corkStep == nil {
+		s.corkStep = func(fd uintptr) { socket.Cork(fd, s.corked) }
+	}
+	s.corked = on
+	_ = s.socket.Control(s.corkStep)
+}
 
 func (s *fileSender) send(file vfs.File, position int64, sizeBytes int) error {
 	source, err := file.SyscallConn()

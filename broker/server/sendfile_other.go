@@ -15,4 +15,6 @@ func newFileSender(syscall.RawConn) fileSender { return fileSender{} }
 
 func (s *fileSender) usable() bool { return false }
 
+func (s *fileSender) cork(bool) {}
+
 func (s *fileSender) send(vfs.File, int64, int) error { panic("BUG: sendfile is not usable here") }

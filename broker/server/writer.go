@@ -5,15 +5,16 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 
 	"github.com/millrace-io/millrace/broker/log"
 )
 
 const (
 	// Slices up to this size are copied beside the answer: cheaper than a vector entry or a system call of their own.
-	copiedSliceBytes = 4 << 10
-	// Slices of files up to this size are read into the answer; larger ones go by sendfile.
-	copiedFileBytes = 32 << 10
+	copiedSliceBytes = 32 << 10
+	// Slices of files up to this size are read into the answer, which then goes out by one write; larger ones go by sendfile.
+	copiedFileBytes = 128 << 10
 	// An answer up to this size is written by whoever brought what it waited for, while its own client waits for that.
 	maxFlushNowBytes = 64 << 10
 )
@@ -60,6 +61,7 @@ func (w *Writer) Begin(correlationID int32, flexible bool) {
 func (w *Writer) Slice(s log.Slice) error {
 	size := s.SizeBytes
 	if s.Bytes != nil && size <= copiedSliceBytes {
+		w.grow(len(w.Buf) + size)
 		w.Buf = append(w.Buf, s.Bytes...)
 		s.Release()
 		return nil
@@ -76,9 +78,25 @@ func (w *Writer) Slice(s log.Slice) error {
 func (w *Writer) readSlice(s log.Slice) error {
 	defer s.Release()
 	at := len(w.Buf)
-	w.Buf = append(w.Buf, make([]byte, s.SizeBytes)...)
+	w.grow(at + s.SizeBytes)
+	w.Buf = w.Buf[:at+s.SizeBytes]
 	_, err := s.File.ReadAt(w.Buf[at:], s.Position)
 	return err
+}
+
+// grow makes room for so many bytes, and for what comes behind them.
+func (w *Writer) grow(size int) {
+	if cap(w.Buf) >= size {
+		return
+	}
+	if w.conn == nil {
+		w.Buf = slices.Grow(w.Buf, size-len(w.Buf))
+		return
+	}
+	larger := w.conn.server.slabs.get(size + 1<<minSlabShift)
+	larger = larger[:copy(larger, w.Buf)]
+	w.conn.server.slabs.put(w.Buf)
+	w.Buf = larger
 }
 
 // End completes the answer under way.
@@ -139,6 +157,10 @@ func (w *Writer) flushNow() bool {
 func (w *Writer) flush() error {
 	if len(w.pieces) == 0 {
 		return w.writeBytes(w.Buf)
+	}
+	if w.sender.usable() && slices.ContainsFunc(w.pieces, func(p piece) bool { return p.slice.Bytes == nil }) {
+		w.sender.cork(true)
+		defer w.sender.cork(false)
 	}
 	at := 0
 	vectors := w.vectors[:0]

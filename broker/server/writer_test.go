@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/socket"
 	"github.com/millrace-io/millrace/broker/vfs"
 )
 
@@ -198,7 +199,7 @@ func TestWriteNowLeavesWhatTheSocketDoesNotTake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer receiving.Close()
-	w := newDescriptorWriter(rawConn(sending))
+	w := newDescriptorWriter(socket.Raw(sending))
 	var sent []byte
 	for left := 0; left == 0; {
 		p := make([]byte, 50_000)

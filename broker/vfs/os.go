@@ -14,11 +14,11 @@ import (
 )
 
 // OS is the operating system's files.
-func OS() FS { return osFS{} }
+func OS() FS { return osFS{newQuietReads()} }
 
-type osFS struct{}
+type osFS struct{ reads *quietReads }
 
-func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+func (s osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	f, err := os.OpenFile(name, flag, perm)
 	if err != nil {
 		return nil, err
@@ -27,7 +27,7 @@ func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &osFile{f, conn}, nil
+	return &osFile{f, conn, s.reads}, nil
 }
 
 func (osFS) MkdirAll(path string, perm fs.FileMode) error { return os.MkdirAll(path, perm) }
@@ -88,7 +88,8 @@ func (osFS) FreeBytes(path string) (int64, error) {
 // osFile reaches the descriptor through conn, which holds it open for the call while another goroutine closes.
 type osFile struct {
 	*os.File
-	conn syscall.RawConn
+	conn  syscall.RawConn
+	reads *quietReads
 }
 
 func (f *osFile) SyscallConn() (syscall.RawConn, error) { return f.conn, nil }

@@ -34,3 +34,8 @@ func writev(fd int, bufs [][]byte, offset int64) (written int, err error) {
 	}
 	return written, nil
 }
+
+// quietReads is of use on Linux only.
+type quietReads struct{}
+
+func newQuietReads() *quietReads { return nil }

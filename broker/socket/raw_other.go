@@ -1,0 +1,11 @@
+//go:build !unix
+
+package socket
+
+import (
+	"net"
+	"syscall"
+)
+
+// Raw returns nil: there are no descriptors here that could be used by themselves.
+func Raw(net.Conn) syscall.RawConn { return nil }
