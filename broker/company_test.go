@@ -67,6 +67,11 @@ func startTrio(t *testing.T) []*Broker {
 
 func clientOf(t *testing.T, brokers ...*Broker) *kadm.Client {
 	t.Helper()
+	return kadm.NewClient(kafkaClient(t, brokers...))
+}
+
+func kafkaClient(t *testing.T, brokers ...*Broker) *kgo.Client {
+	t.Helper()
 	var seeds []string
 	for _, b := range brokers {
 		seeds = append(seeds, b.KafkaAddress())
@@ -76,7 +81,7 @@ func clientOf(t *testing.T, brokers ...*Broker) *kadm.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return kadm.NewClient(client)
+	return client
 }
 
 func TestThreeBrokers(t *testing.T) {

@@ -15,12 +15,12 @@ import (
 func offsetFetch(s *Services, c *Call, r *kmsg.OffsetFetchRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if r.Version < 8 {
-		g := s.fetchOffsets(c, r.Version, oldOffsetFetch(r))
+		g := s.fetchOffsets(c, r, oldOffsetFetch(r))
 		answerOldOffsetFetch(r, &g, answer)
 		return answer
 	}
 	for i := range r.Groups {
-		answer.Groups = append(answer.Groups, s.fetchOffsets(c, r.Version, &r.Groups[i]))
+		answer.Groups = append(answer.Groups, s.fetchOffsets(c, r, &r.Groups[i]))
 	}
 	return answer
 }
@@ -81,21 +81,21 @@ func noOffsets(partitions []int32, code int16) []kmsg.OffsetFetchResponseGroupTo
 }
 
 // fetchOffsets asks the coordinator for one group, about the topics that the caller may know of.
-func (s *Services) fetchOffsets(c *Call, version int16, r *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+func (s *Services) fetchOffsets(c *Call, whole *kmsg.OffsetFetchRequest, r *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
 	if !s.allowedOnGroup(c, security.OperationDescribe, r.Group) {
 		g := kmsg.NewOffsetFetchResponseGroup()
 		g.Group, g.ErrorCode = r.Group, kerr.GroupAuthorizationFailed.Code
 		return g
 	}
 	if r.Topics == nil {
-		return s.fetchAllOffsets(c, version, r)
+		return s.fetchAllOffsets(c, whole, r)
 	}
 	i := s.Metadata.Image()
 	ask := *r
 	ask.Topics = []kmsg.OffsetFetchRequestGroupTopic{}
 	var refused []kmsg.OffsetFetchResponseGroupTopic
 	for _, t := range r.Topics {
-		fault := s.nameFetched(c, i, version, &t)
+		fault := s.nameFetched(c, i, whole.Version, &t)
 		if fault == nil {
 			ask.Topics = append(ask.Topics, t)
 			continue
@@ -104,7 +104,7 @@ func (s *Services) fetchOffsets(c *Call, version int16, r *kmsg.OffsetFetchReque
 		x.Topic, x.TopicID, x.Partitions = t.Topic, t.TopicID, noOffsets(t.Partitions, fault.Code)
 		refused = append(refused, x)
 	}
-	g := s.Groups.OffsetFetch(c.Context, groupCaller(c), &ask)
+	g := s.Groups.OffsetFetch(c.Context, groupCaller(c), &ask, whole.RequireStable)
 	if g.ErrorCode == 0 {
 		g.Topics = append(g.Topics, refused...)
 	}
@@ -127,15 +127,15 @@ func (s *Services) nameFetched(c *Call, i *image.Image, version int16, t *kmsg.O
 }
 
 // fetchAllOffsets leaves out what the caller may not see, and, where topics are named by id, those that have none any more.
-func (s *Services) fetchAllOffsets(c *Call, version int16, r *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
-	g := s.Groups.OffsetFetch(c.Context, groupCaller(c), r)
+func (s *Services) fetchAllOffsets(c *Call, whole *kmsg.OffsetFetchRequest, r *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+	g := s.Groups.OffsetFetch(c.Context, groupCaller(c), r, whole.RequireStable)
 	i := s.Metadata.Image()
 	visible := g.Topics[:0]
 	for _, t := range g.Topics {
 		if !s.Allowed(c, security.OperationDescribe, security.ResourceTopic, t.Topic) {
 			continue
 		}
-		if version >= 10 {
+		if whole.Version >= 10 {
 			topic := i.Topic(c.Identity.Tenant, t.Topic)
 			if topic == nil {
 				continue

@@ -46,6 +46,7 @@ func Table() []Row {
 		row(0, 5, access(security.OperationIdempotentWrite, security.ResourceCluster), initProducerID),
 		row(2, 4, access(security.OperationDescribe, security.ResourceTopic), offsetForLeaderEpoch),
 		row(1, 2, access(security.OperationNone, security.ResourceNone), writeTxnMarkers).amplifies(100).waiting(),
+		row(0, 6, access(security.OperationWrite, security.ResourceTransactionalID), txnOffsetCommit),
 		row(1, 4, access(security.OperationDescribeConfigs, security.ResourceNone), describeConfigs).amplifies(100),
 		row(0, 2, access(security.OperationAlterConfigs, security.ResourceNone), alterConfigs).amplifies(60).forwardedInPart(),
 		row(1, 5, access(security.OperationDescribe, security.ResourceCluster), describeLogDirs),

@@ -129,6 +129,10 @@ func (s *shard) deleteGroups(e deleteGroupsRequest, ticket coordinator.Ticket, d
 					s.figures.deleted++
 				}
 			}
+			for _, at := range g.pendingAlone() {
+				do.write(offsetTombstone(key, at.topic, at.partition))
+				s.figures.deleted++
+			}
 			if g.consumer != nil {
 				do.write(consumerTombstones(key, g.consumer)...)
 			} else {

@@ -14,16 +14,16 @@ func (s *shard) becomeConsumer(g *group) {
 	s.keep(func() {
 		now := s.obtain(g.key)
 		s.uncount(now)
-		g.offsets, g.next = now.offsets, nil
+		g.offsets, g.pending, g.next = now.offsets, now.pending, nil
 		s.groups[g.key] = g
 		s.count(g)
 	})
 }
 
-// replaceGroup makes a group one of no members; its offsets, and what it is to become, stay.
+// replaceGroup makes a group one of no members; its offsets, pending ones too, and what it is to become, stay.
 func (s *shard) replaceGroup(g *group) {
 	s.uncount(g)
-	fresh := &group{key: g.key, stateChangedMillis: -1, offsets: g.offsets, next: g.next}
+	fresh := &group{key: g.key, stateChangedMillis: -1, offsets: g.offsets, pending: g.pending, next: g.next}
 	fresh.joinTimer, fresh.syncTimer = fresh.newTimer(nil), fresh.newTimer(nil)
 	s.groups[g.key] = fresh
 	s.count(fresh)

@@ -16,9 +16,10 @@
 //   - the state that a new coordinator reads is the state that the old one answered from;
 //   - every request gets exactly one answer: at once, from its member, or when its records are committed or refused;
 //   - a group is Stable only after its assignment is committed; nobody gets an assignment before;
+//   - an offset of a transaction is told to nobody before the transaction is committed;
 //   - a heartbeat never writes.
 //
 // Kafka's counterparts: GroupCoordinatorService, GroupMetadataManager, ClassicGroup, OffsetMetadataManager. KIPs: 62
 // (sessions), 134 (initial delay), 211 (expiry), 345 (static members), 389 (size limit), 394 (member id first), 496
-// (OffsetDelete), 518 (states), 559 (protocol in answers), 709 (batched fetch), 814 (skip assignment).
+// (OffsetDelete), 447 (stable offsets), 518 (states), 559 (protocol in answers), 709 (batched fetch), 814 (skip assignment).
 package group

@@ -22,6 +22,7 @@ func (s *shard) expireOffsets(now time.Time, do *effects) {
 			s.figures.expired++
 		}
 		left -= len(expired)
+		kept += len(g.pending) // a group is not forgotten while a transaction commits to it
 		if kept == 0 && g.consumer != nil && len(g.consumer.members) == 0 && left > 0 {
 			do.write(consumerTombstones(key, g.consumer)...)
 			do.note("group expired", g)
@@ -50,7 +51,7 @@ type topicPartition struct {
 func (s *shard) expiredOf(g *group, now time.Time, limit int) (expired []topicPartition, kept int) {
 	for topic, partitions := range g.offsets {
 		for partition, o := range partitions {
-			if len(expired) < limit && s.isExpired(g, topic, o, now) {
+			if len(expired) < limit && s.isExpired(g, topic, o, now) && !g.hasPending(topic, partition) {
 				expired = append(expired, topicPartition{topic, partition})
 			} else {
 				kept++

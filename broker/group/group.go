@@ -17,6 +17,7 @@ type group struct {
 	// In the log: changes in Replay only.
 	stored  *storedGroup // nil: nothing about members was ever written
 	offsets map[string]map[int32]committedOffset
+	pending map[int64]map[topicPartition]committedOffset // of open transactions, by producer id
 
 	consumer *consumerGroup // of the consumer protocol; nil: classic. What follows is of classic groups
 	next     *consumerGroup // what it becomes when the records of a step are replayed
@@ -87,7 +88,7 @@ func (g *group) isConsumer() bool {
 
 // isGone reports that nothing is left that anybody could ask for.
 func (g *group) isGone() bool {
-	return g.stored == nil && g.consumer == nil && len(g.offsets) == 0 && g.state == empty && len(g.members) == 0 && len(g.pendingJoin) == 0
+	return g.stored == nil && len(g.pending) == 0 && g.consumer == nil && len(g.offsets) == 0 && g.state == empty && len(g.members) == 0 && len(g.pendingJoin) == 0
 }
 
 func (g *group) hasAllJoined() bool {

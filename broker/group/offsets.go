@@ -22,6 +22,8 @@ type commitRequest struct {
 type fetchRequest struct {
 	key  groupKey
 	body *kmsg.OffsetFetchRequestGroup
+	// stable asks that no offset is told which the end of an open transaction may change (KIP-447).
+	stable bool
 }
 
 // deleteOffsetsRequest is an OffsetDelete whose topics exist.
@@ -134,13 +136,13 @@ func CommitError(body *kmsg.OffsetCommitRequest, err *kerr.Error) *kmsg.OffsetCo
 	return r
 }
 
-// fetchOffsets tells committed offsets. The answer waits until what it tells is committed to the log, which is what
-// require_stable asks for; pending transactions come with their issue.
+// fetchOffsets tells committed offsets. The answer waits until what it tells is committed to the log.
 func (s *shard) fetchOffsets(e fetchRequest, ticket coordinator.Ticket, do *effects) {
 	r := kmsg.NewOffsetFetchResponseGroup()
 	r.Group = e.body.Group
 	var offsets map[string]map[int32]committedOffset
-	if g := s.lookup(e.key); g != nil {
+	g := s.lookup(e.key)
+	if g != nil {
 		if g.consumer != nil {
 			if err := g.consumer.validateFetch(e.body.MemberID, e.body.MemberEpoch); err != nil {
 				r.ErrorCode = err.Code
@@ -155,7 +157,7 @@ func (s *shard) fetchOffsets(e fetchRequest, ticket coordinator.Ticket, do *effe
 			t := kmsg.NewOffsetFetchResponseGroupTopic()
 			t.Topic = topic
 			for _, partition := range slices.Sorted(maps.Keys(offsets[topic])) {
-				t.Partitions = append(t.Partitions, fetchedOffset(partition, offsets[topic]))
+				t.Partitions = append(t.Partitions, e.fetchedOffset(g, topic, partition))
 			}
 			r.Topics = append(r.Topics, t)
 		}
@@ -164,18 +166,24 @@ func (s *shard) fetchOffsets(e fetchRequest, ticket coordinator.Ticket, do *effe
 		t := kmsg.NewOffsetFetchResponseGroupTopic()
 		t.Topic, t.TopicID = topic.Topic, topic.TopicID
 		for _, partition := range topic.Partitions {
-			t.Partitions = append(t.Partitions, fetchedOffset(partition, offsets[topic.Topic]))
+			t.Partitions = append(t.Partitions, e.fetchedOffset(g, topic.Topic, partition))
 		}
 		r.Topics = append(r.Topics, t)
 	}
 	do.reply(ticket, &r)
 }
 
-func fetchedOffset(partition int32, offsets map[int32]committedOffset) kmsg.OffsetFetchResponseGroupTopicPartition {
+// fetchedOffset tells one offset; g is nil when the group is not there.
+func (e *fetchRequest) fetchedOffset(g *group, topic string, partition int32) kmsg.OffsetFetchResponseGroupTopicPartition {
 	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 	none := ""
 	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = partition, -1, -1, &none
-	if o, ok := offsets[partition]; ok {
+	if g == nil {
+		return p
+	}
+	if e.stable && g.hasPending(topic, partition) {
+		p.ErrorCode = kerr.UnstableOffsetCommit.Code
+	} else if o, ok := g.offsets[topic][partition]; ok {
 		p.Offset, p.LeaderEpoch, p.Metadata = o.offset, o.leaderEpoch, &o.metadata
 	}
 	return p
@@ -208,7 +216,7 @@ func (s *shard) deleteOffsetsOf(g *group, topic kmsg.OffsetDeleteRequestTopic, d
 		p.Partition = partition.Partition
 		if subscribed {
 			p.ErrorCode = kerr.GroupSubscribedToTopic.Code
-		} else if _, ok := g.offsets[topic.Topic][partition.Partition]; ok {
+		} else if _, ok := g.offsets[topic.Topic][partition.Partition]; ok || g.hasPending(topic.Topic, partition.Partition) {
 			do.write(offsetTombstone(g.key, topic.Topic, partition.Partition))
 			s.figures.deleted++
 		}
@@ -227,6 +235,12 @@ func (s *shard) dropTopic(e topicDeleted, do *effects) {
 		for _, partition := range slices.Sorted(maps.Keys(s.groups[key].offsets[e.topic])) {
 			do.write(offsetTombstone(key, e.topic, partition))
 			s.figures.deleted++
+		}
+		for _, at := range s.groups[key].pendingAlone() {
+			if at.topic == e.topic {
+				do.write(offsetTombstone(key, e.topic, at.partition))
+				s.figures.deleted++
+			}
 		}
 	}
 }

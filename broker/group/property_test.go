@@ -47,7 +47,7 @@ func randomStep(rt *rapid.T, t *testing.T, w *world) {
 			id = fmt.Sprintf("n%d", w.last) // ids are not given twice
 		}
 	}
-	switch rapid.IntRange(0, 16).Draw(rt, "kind") {
+	switch rapid.IntRange(0, 19).Draw(rt, "kind") {
 	case 0, 1, 2, 3:
 		w.run(t, fmt.Sprintf("x: join v=%d group=%s id=%s member=%s protocols=%s topics=t rebalance=30000%s", version, group, id, member, protocols, instance))
 	case 4, 5, 6:
@@ -68,6 +68,14 @@ func randomStep(rt *rapid.T, t *testing.T, w *world) {
 		w.run(t, rapid.SampledFrom([]string{"log ok", "log slow", "log fail=KAFKA_STORAGE_ERROR", "release", "timeout", "drop-topic topic=t"}).Draw(rt, "log"))
 	case 14, 15:
 		w.advance(time.Duration(rapid.IntRange(1, 12_000).Draw(rt, "wait")) * time.Millisecond)
+	case 17:
+		producer := rapid.IntRange(7, 8).Draw(rt, "producer")
+		w.run(t, fmt.Sprintf("x: txn-commit group=%s member=%s gen=%d producer=%d offsets=t-0:%d,v-1:2", group, member, generation, producer, w.last))
+	case 18:
+		w.run(t, fmt.Sprintf("x: txn-commit group=%s producer=%d offsets=t-0:%d", group, rapid.IntRange(7, 8).Draw(rt, "producer"), w.last))
+	case 19:
+		end := rapid.SampledFrom([]string{"commit-of", "abort-of"}).Draw(rt, "end")
+		w.run(t, fmt.Sprintf("%s producer=%d", end, rapid.IntRange(7, 8).Draw(rt, "producer")))
 	case 16:
 		if len(w.parked) == 0 {
 			w.reload(t)

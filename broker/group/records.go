@@ -52,6 +52,7 @@ type committedOffset struct {
 	metadata     string
 	commitMillis int64
 	expireMillis int64 // -1: by the broker's retention
+	order        int64 // of its record among the shard's offsets; not in the record
 }
 
 // storedGroup is the value of group metadata: the last generation that was completed.

@@ -24,6 +24,7 @@ func (s *shard) Replay(record coordinator.Record) error {
 		if err != nil {
 			return err
 		}
+		o.order = s.nextOrder()
 		s.replayOffset(key, o)
 		return nil
 	}
@@ -64,13 +65,12 @@ func (s *shard) replayNoOffset(key parsedKey) {
 	if g == nil {
 		return
 	}
-	before, had := g.offsets[key.topic][key.partition]
-	if !had {
-		return
+	s.forgetPending(g, topicPartition{key.topic, key.partition})
+	if before, had := g.offsets[key.topic][key.partition]; had {
+		s.setOffset(g, key.topic, key.partition, nil)
+		s.keep(func() { s.setOffset(s.obtain(key.group), key.topic, key.partition, &before) })
 	}
-	s.setOffset(g, key.topic, key.partition, nil)
 	s.release(g)
-	s.keep(func() { s.setOffset(s.obtain(key.group), key.topic, key.partition, &before) })
 }
 
 func (s *shard) replayGroup(key groupKey, stored *storedGroup) {

@@ -31,10 +31,10 @@ func (s *Service) offsetCommit(ctx context.Context, who Caller, r *kmsg.OffsetCo
 }
 
 // OffsetFetch tells the committed offsets of one group. Topics must have their names; nil Topics asks for all. The
-// answer has no topic ids for those.
-func (s *Service) OffsetFetch(ctx context.Context, who Caller, r *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+// answer has no topic ids for those. requireStable refuses offsets that an open transaction is about to change.
+func (s *Service) OffsetFetch(ctx context.Context, who Caller, r *kmsg.OffsetFetchRequestGroup, requireStable bool) kmsg.OffsetFetchResponseGroup {
 	key := groupKey{who.Tenant, r.Group}
-	answer, err := s.ask(ctx, key, fetchRequest{key, r})
+	answer, err := s.ask(ctx, key, fetchRequest{key, r, requireStable})
 	if err == nil {
 		return *answer.(*kmsg.OffsetFetchResponseGroup)
 	}

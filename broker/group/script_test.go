@@ -84,8 +84,27 @@ type world struct {
 	failing  error
 	slow     bool
 	parked   []coordinator.Result
-	log      []coordinator.Record
+	log      []logged
 	said     []string
+}
+
+// logged is what the log has of a step: a record, perhaps of a transaction, or the end of one.
+type logged struct {
+	record    coordinator.Record
+	by        *coordinator.Producer
+	ends      bool
+	committed bool
+}
+
+func (l *logged) replay(s *shard) error {
+	switch {
+	case l.ends:
+		s.ReplayEnd(*l.by, l.committed)
+		return nil
+	case l.by != nil:
+		return s.ReplayPending(*l.by, l.record)
+	}
+	return s.Replay(l.record)
 }
 
 func newWorld() *world {
@@ -104,10 +123,16 @@ func (w *world) step(event any, ticket coordinator.Ticket) {
 	}
 	if len(r.Records) > 0 {
 		w.shard.Begin()
+		var written []logged
 		for _, record := range r.Records {
-			if err := w.shard.Replay(record); err != nil {
+			l := logged{record: record}
+			if r.Transaction != nil {
+				l.by = &r.Transaction.Producer
+			}
+			if err := l.replay(w.shard); err != nil {
 				panic(err)
 			}
+			written = append(written, l)
 		}
 		if w.failing != nil {
 			w.shard.Rollback()
@@ -116,16 +141,34 @@ func (w *world) step(event any, ticket coordinator.Ticket) {
 			return
 		}
 		w.shard.Commit()
-		for _, record := range r.Records {
-			w.said = append(w.said, "write "+showRecord(record))
+		for i, record := range r.Records {
+			line := "write " + showRecord(record)
+			if by := written[i].by; by != nil {
+				line += fmt.Sprintf(" by %d/%d", by.ID, by.Epoch)
+			}
+			w.said = append(w.said, line)
 		}
-		w.log = append(w.log, r.Records...)
+		w.log = append(w.log, written...)
 	}
 	if w.slow && (len(r.Records) > 0 || len(w.parked) > 0) {
 		w.parked = append(w.parked, r)
 		return
 	}
 	w.settle(r, nil)
+}
+
+// end writes a marker, as the runtime does.
+func (w *world) end(by coordinator.Producer, committed bool) {
+	l := logged{by: &by, ends: true, committed: committed}
+	w.shard.Begin()
+	_ = l.replay(w.shard)
+	if w.failing != nil {
+		w.shard.Rollback()
+		w.said = append(w.said, "write refused")
+		return
+	}
+	w.shard.Commit()
+	w.log = append(w.log, l)
 }
 
 func (w *world) settle(r coordinator.Result, err error) {
@@ -200,6 +243,8 @@ func (w *world) control(t *testing.T, verb string, args map[string]string) {
 		w.reload(t)
 	case "set":
 		w.set(t, args)
+	case "commit-of", "abort-of":
+		w.end(coordinator.Producer{ID: int64(number(t, args, "producer", 7)), Epoch: int16(number(t, args, "epoch", 0))}, verb == "commit-of")
 	case "drop-topic":
 		w.step(topicDeleted{defaultTenant, args["topic"]}, 0)
 	default:
@@ -228,8 +273,8 @@ func (w *world) reload(t *testing.T) {
 	t.Helper()
 	w.shard = newShard(func() Settings { return w.settings }, func() Topics { return w.topics })
 	w.asked, w.parked = map[coordinator.Ticket]string{}, nil
-	for _, record := range w.log {
-		if err := w.shard.Replay(record); err != nil {
+	for _, l := range w.log {
+		if err := l.replay(w.shard); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -239,8 +284,8 @@ func (w *world) reload(t *testing.T) {
 // checkReplay holds the invariant: what is in the log is what the live shard has.
 func (w *world) checkReplay() error {
 	replayed := newShard(w.shard.settings, w.shard.topics)
-	for _, record := range w.log {
-		if err := replayed.Replay(record); err != nil {
+	for _, l := range w.log {
+		if err := l.replay(replayed); err != nil {
 			return err
 		}
 	}
@@ -255,7 +300,7 @@ func dumpDurable(s *shard) string {
 	var b strings.Builder
 	for _, key := range s.sortedKeys() {
 		g := s.groups[key]
-		if g.stored == nil && len(g.offsets) == 0 {
+		if g.stored == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "%s/%s\n", key.tenant, key.id)
@@ -265,6 +310,11 @@ func dumpDurable(s *shard) string {
 		for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
 			for _, partition := range slices.Sorted(maps.Keys(g.offsets[topic])) {
 				fmt.Fprintf(&b, "  %s-%d %+v\n", topic, partition, g.offsets[topic][partition])
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(g.pending)) {
+			for _, at := range sortedPartitions(g.pending[id]) {
+				fmt.Fprintf(&b, "  %d: %s-%d %+v\n", id, at.topic, at.partition, g.pending[id][at])
 			}
 		}
 	}
@@ -332,6 +382,8 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 		return e
 	case "commit":
 		return parseCommit(t, key, args)
+	case "txn-commit":
+		return parseTransactionCommit(t, key, args)
 	case "fetch":
 		r := kmsg.NewOffsetFetchRequestGroup()
 		r.Group = group
@@ -339,7 +391,8 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 			topic, partition := parseTopicPartition(t, x)
 			r.Topics = append(r.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: topic, Partitions: []int32{partition}})
 		}
-		return fetchRequest{key, &r}
+		_, stable := args["stable"]
+		return fetchRequest{key, &r, stable}
 	case "delete-offsets":
 		r := kmsg.NewPtrOffsetDeleteRequest()
 		r.Group = group
@@ -402,6 +455,25 @@ func parseCommit(t *testing.T, key groupKey, args map[string]string) any {
 		r.Topics = append(r.Topics, kmsg.OffsetCommitRequestTopic{Topic: topic, Partitions: []kmsg.OffsetCommitRequestTopicPartition{p}})
 	}
 	return commitRequest{key, r}
+}
+
+func parseTransactionCommit(t *testing.T, key groupKey, args map[string]string) any {
+	t.Helper()
+	commit := parseCommit(t, key, args).(commitRequest).body
+	r := kmsg.NewPtrTxnOffsetCommitRequest()
+	r.Version, r.TransactionalID, r.Group, r.MemberID, r.InstanceID = 5, "mover", key.id, commit.MemberID, commit.InstanceID
+	r.Generation, r.ProducerID, r.ProducerEpoch = commit.Generation, int64(number(t, args, "producer", 7)), int16(number(t, args, "epoch", 0))
+	for _, topic := range commit.Topics {
+		x := kmsg.NewTxnOffsetCommitRequestTopic()
+		x.Topic = topic.Topic
+		for _, p := range topic.Partitions {
+			x.Partitions = append(x.Partitions, kmsg.TxnOffsetCommitRequestTopicPartition{
+				Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: p.Metadata,
+			})
+		}
+		r.Topics = append(r.Topics, x)
+	}
+	return transactionCommitRequest{key: key, body: r}
 }
 
 // subscription is a consumer's, version 0.

@@ -182,7 +182,7 @@ func fetch(s *Service, group, topic string) string {
 	r := kmsg.NewOffsetFetchRequestGroup()
 	r.Group = group
 	r.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: topic, Partitions: []int32{0}}}
-	g := s.OffsetFetch(context.Background(), caller("c"), &r)
+	g := s.OffsetFetch(context.Background(), caller("c"), &r, false)
 	if g.ErrorCode != 0 {
 		return fmt.Sprint(g.ErrorCode)
 	}
@@ -199,7 +199,7 @@ func TestTenantsDoNotMeet(t *testing.T) {
 		}
 		r := kmsg.NewOffsetFetchRequestGroup()
 		r.Group = "g"
-		if g := s.OffsetFetch(context.Background(), acme, &r); len(g.Topics) != 0 {
+		if g := s.OffsetFetch(context.Background(), acme, &r, false); len(g.Topics) != 0 {
 			t.Errorf("acme reads %v", g.Topics)
 		}
 		if d := s.DeleteGroups(context.Background(), acme, []string{"g"}); d[0].ErrorCode != kerr.GroupIDNotFound.Code {

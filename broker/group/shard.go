@@ -14,6 +14,8 @@ type shard struct {
 	topics   func() Topics
 	now      time.Time // of the step that runs, or ran last
 	groups   map[groupKey]*group
+	open     map[int64]map[groupKey]bool // producers with pending offsets, and in which groups
+	order    int64                       // of the last offset that was replayed
 	timers   timers
 	sweep    *timer // looks for expired offsets while there are groups
 	journal  []func()
@@ -32,7 +34,7 @@ type figures struct {
 }
 
 func newShard(settings func() Settings, topics func() Topics) *shard {
-	s := &shard{settings: settings, topics: topics, groups: make(map[groupKey]*group)}
+	s := &shard{settings: settings, topics: topics, groups: make(map[groupKey]*group), open: make(map[int64]map[groupKey]bool)}
 	s.sweep = newTimer(s.expireOffsets)
 	return s
 }
@@ -94,6 +96,8 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 		s.leaveGroup(e, ticket, now, do)
 	case commitRequest:
 		s.commitOffsets(e, ticket, now, do)
+	case transactionCommitRequest:
+		s.commitInTransaction(e, ticket, now, do)
 	case fetchRequest:
 		s.fetchOffsets(e, ticket, do)
 	case deleteOffsetsRequest:

@@ -60,10 +60,22 @@ func showResponse(response any) string {
 			}
 		}
 		return strings.Join(each, ", ")
+	case *kmsg.TxnOffsetCommitResponse:
+		var each []string
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				each = append(each, fmt.Sprintf("%s-%d %s", t.Topic, p.Partition, errorName(p.ErrorCode)))
+			}
+		}
+		return strings.Join(each, ", ")
 	case *kmsg.OffsetFetchResponseGroup:
 		var each []string
 		for _, t := range r.Topics {
 			for _, p := range t.Partitions {
+				if p.ErrorCode != 0 {
+					each = append(each, fmt.Sprintf("%s-%d at %d %s", t.Topic, p.Partition, p.Offset, errorName(p.ErrorCode)))
+					continue
+				}
 				each = append(each, fmt.Sprintf("%s-%d at %d epoch %d %q", t.Topic, p.Partition, p.Offset, p.LeaderEpoch, *p.Metadata))
 			}
 		}
