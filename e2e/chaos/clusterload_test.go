@@ -23,15 +23,16 @@ import (
 
 // flowConfig says what a flow sends and reads.
 type flowConfig struct {
-	topic      string
-	partitions int // default 6
-	idempotent int // producers; default 3
-	careless   int // producers that are not idempotent
-	assigned   int // readers of all partitions; default 2
-	grouped    int // members of a group that commits; default 2
-	sizeBytes  int // of a value, at least; default 100
-	pause      time.Duration
-	patient    bool // the client's own timeouts, as an application has them that sets none
+	topic         string
+	partitions    int // default 6
+	idempotent    int // producers; default 3
+	careless      int // producers that are not idempotent
+	transactional int // producers of transactions; readers read what is committed then, and one reads everything
+	assigned      int // readers of all partitions; default 2
+	grouped       int // members of a group that commits; default 2
+	sizeBytes     int // of a value, at least; default 100
+	pause         time.Duration
+	patient       bool // the client's own timeouts, as an application has them that sets none
 }
 
 // flow is clients that write to a cluster and read from it through every fault, all of it recorded.
@@ -79,8 +80,14 @@ func startFlow(t *testing.T, addresses []string, cfg flowConfig) *flow {
 	for range cfg.careless {
 		f.write(writing, checker.Client{AtLeastOnce: true}, kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.MaxProduceRequestsInflightPerBroker(4))
 	}
+	for n := range cfg.transactional {
+		f.writers.Go(func() { f.transact(writing, n) })
+	}
 	for range cfg.assigned {
-		f.readers.Go(func() { f.readAssigned(reading) })
+		f.readers.Go(func() { f.readAssigned(reading, checker.Client{}) })
+	}
+	if cfg.transactional > 0 {
+		f.readers.Go(func() { f.readAssigned(reading, checker.Client{Uncommitted: true}) })
 	}
 	for range cfg.grouped {
 		f.readers.Go(func() { f.readGrouped(reading) })
@@ -158,14 +165,22 @@ func (f *flow) refuse(err error) {
 	f.refused[err.Error()]++
 }
 
+// isolation is what a reader asks for.
+func (f *flow) isolation(c checker.Client) kgo.Opt {
+	if f.cfg.transactional > 0 && !c.Uncommitted {
+		return kgo.FetchIsolationLevel(kgo.ReadCommitted())
+	}
+	return kgo.FetchIsolationLevel(kgo.ReadUncommitted())
+}
+
 // readAssigned reads every partition from the start until the context ends.
-func (f *flow) readAssigned(ctx context.Context) {
+func (f *flow) readAssigned(ctx context.Context, c checker.Client) {
 	starts := map[int32]kgo.Offset{}
 	for p := range int32(f.cfg.partitions) {
 		starts[p] = kgo.NewOffset().At(0)
 	}
-	process := f.rec.Process(checker.Client{})
-	cl := f.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{f.cfg.topic: starts}), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(500*time.Millisecond))
+	process := f.rec.Process(c)
+	cl := f.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{f.cfg.topic: starts}), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(500*time.Millisecond), f.isolation(c))
 	defer cl.Close()
 	f.rec.Invoke(checker.Op{Process: process, Kind: checker.Assign})
 	for ctx.Err() == nil {
@@ -224,7 +239,7 @@ func (f *flow) member(ctx context.Context) {
 	var rebalanced atomic.Bool
 	process := f.rec.Process(checker.Client{Grouped: true})
 	changed := func(context.Context, *kgo.Client, map[string][]int32) { rebalanced.Store(true) }
-	cl := f.client(kgo.ConsumerGroup(groupName), kgo.ConsumeTopics(f.cfg.topic), kgo.DisableAutoCommit(), kgo.SessionTimeout(6*time.Second),
+	cl := f.client(kgo.ConsumerGroup(groupName), f.isolation(checker.Client{}), kgo.ConsumeTopics(f.cfg.topic), kgo.DisableAutoCommit(), kgo.SessionTimeout(6*time.Second),
 		kgo.HeartbeatInterval(500*time.Millisecond), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.OnPartitionsAssigned(changed), kgo.OnPartitionsRevoked(changed), kgo.OnPartitionsLost(changed))
 	defer cl.Close()

@@ -20,6 +20,7 @@ type Recorder struct {
 	clients   map[int32]checker.Client // guarded by mu
 	processes int32                    // guarded by mu: how many there were
 	acked     map[checker.Key]int      // guarded by mu: acknowledged records
+	commits   int                      // guarded by mu: acknowledged transactions
 }
 
 // NewRecorder returns an empty history that begins now.
@@ -61,7 +62,17 @@ func (r *Recorder) Return(at int, outcome checker.Outcome, err error, change fun
 		for _, s := range op.Steps {
 			r.acked[s.Key]++
 		}
+		if op.Transaction {
+			r.commits++
+		}
 	}
+}
+
+// Change puts into an operation that has not returned what was learnt of it.
+func (r *Recorder) Change(at int, change func(op *checker.Op, now time.Duration)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.ops[at], r.now())
 }
 
 // now never is 0, which means never.
@@ -75,6 +86,13 @@ func (r *Recorder) Acked(key checker.Key) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.acked[key]
+}
+
+// Commits returns how many transactions were acknowledged so far.
+func (r *Recorder) Commits() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.commits
 }
 
 // History is what was written so far. Later operations do not change it.

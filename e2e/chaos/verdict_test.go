@@ -24,6 +24,9 @@ const finishWithin = 60 * time.Second
 func (f *flow) finish() map[int32]int64 {
 	f.t.Helper()
 	f.stopWriting()
+	if f.cfg.transactional > 0 {
+		f.seal()
+	}
 	ends := f.readToTheEnd()
 	again := f.readToTheEnd()
 	for p, end := range ends {
@@ -79,7 +82,7 @@ func (f *flow) readToTheEnd() map[int32]int64 {
 	for p := range int32(f.cfg.partitions) {
 		starts[p] = kgo.NewOffset().AtStart()
 	}
-	cl := f.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{f.cfg.topic: starts}), kgo.FetchMaxWait(500*time.Millisecond))
+	cl := f.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{f.cfg.topic: starts}), kgo.FetchMaxWait(500*time.Millisecond), f.isolation(checker.Client{}))
 	defer cl.Close()
 	left := map[int32]int64{}
 	for len(ends) < f.cfg.partitions {
