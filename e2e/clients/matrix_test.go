@@ -71,6 +71,7 @@ func features() []*feature {
 		&feature{name: "time", verb: "time", partitions: 1, fill: filled},
 		&feature{name: "groups under load", verb: "group", partitions: 6},
 		&feature{name: "commits", verb: "commits", partitions: 1, referee: refereeCommits},
+		&feature{name: "transactions", verb: "transactions", partitions: 1, fill: filled, referee: refereeTransactions},
 		&feature{name: "topics", verb: "topics"},
 		&feature{name: "configs", verb: "configs", partitions: 1},
 		&feature{name: "group admin", verb: "groups", partitions: 1},

@@ -5,6 +5,7 @@ package clients
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,4 +147,50 @@ func refereeCommits(c *cell) error {
 		}
 		return nil
 	})
+}
+
+// refereeTransactions expects the copy once and in order for those who read what is committed, what was aborted for the
+// others only, and the group's offset at the end.
+func refereeTransactions(c *cell) error {
+	var kept, dropped []string
+	for i := range filled {
+		kept = append(kept, fmt.Sprintf("kept/%d", i))
+	}
+	for i := 30; i < 60; i++ {
+		dropped = append(dropped, fmt.Sprintf("dropped/%d", i))
+	}
+	everything := slices.Concat(kept[:30], dropped, kept[30:])
+	for level, want := range map[kgo.IsolationLevel][]string{kgo.ReadCommitted(): kept, kgo.ReadUncommitted(): everything} {
+		if err := expectCopy(c, level, want); err != nil {
+			return err
+		}
+	}
+	return withClient(c, func(ctx context.Context, k *kgo.Client) error {
+		offsets, err := kadm.NewClient(k).FetchOffsets(ctx, c.group)
+		if err != nil {
+			return err
+		}
+		if at, _ := offsets.Lookup(c.topic, 0); at.At != filled {
+			return fmt.Errorf("the group has committed %d, want %d", at.At, filled)
+		}
+		return nil
+	})
+}
+
+func expectCopy(c *cell, level kgo.IsolationLevel, want []string) error {
+	start := map[string]map[int32]kgo.Offset{c.topic + ".out": {0: kgo.NewOffset().AtStart()}}
+	return withClient(c, func(ctx context.Context, k *kgo.Client) error {
+		var got []string
+		for len(got) < len(want) {
+			fetches := k.PollFetches(ctx)
+			if err := fetches.Err(); err != nil {
+				return fmt.Errorf("%d of %d records of the copy: %w", len(got), len(want), err)
+			}
+			fetches.EachRecord(func(r *kgo.Record) { got = append(got, string(r.Value)) })
+		}
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("the copy holds %v, want %v", got, want)
+		}
+		return nil
+	}, kgo.ConsumePartitions(start), kgo.FetchIsolationLevel(level))
 }

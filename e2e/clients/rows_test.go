@@ -26,14 +26,16 @@ func clientRows(t *testing.T) []*client {
 		{name: "franz-go 1.22.2", codes: allCodecs, run: program(goDriver(t, "franzgo"))},
 		{name: "Sarama 1.61.1", codes: allCodecs, run: program(goDriver(t, "sarama"))},
 		{name: "kafka-go 0.4.51", codes: allCodecs, run: program(goDriver(t, "kafkago")), lacks: map[string]string{
-			"idempotence": "it has no idempotent producer", "delete records": "it has no such request",
+			"idempotence": "it has no idempotent producer", "transactions": "it has no transactional producer", "delete records": "it has no such request",
 		}},
 		{name: "confluent-kafka-go 2.11.1", codes: allCodecs, run: program(goDriver(t, "confluent"))},
 		{name: "kcat", codes: allCodecs, run: (&kcat{path: harness.Kcat(t)}).run, lacks: map[string]string{
-			"topics": "it administers nothing", "configs": "it administers nothing", "group admin": "it administers nothing", "delete records": "it administers nothing",
+			"transactions": "it commits nothing within one", "topics": "it administers nothing", "configs": "it administers nothing", "group admin": "it administers nothing", "delete records": "it administers nothing",
 		}},
 		{name: "Apache Java client 4.3.1", codes: allCodecs, run: program(javaDriver(t))},
-		{name: "Apache command-line tools 4.3.1", codes: allCodecs, run: newTools(t).run},
+		{name: "Apache command-line tools 4.3.1", codes: allCodecs, run: newTools(t).run, lacks: map[string]string{
+			"transactions": "none copies in transactions",
+		}},
 		{name: "Python confluent-kafka 2.11.1", codes: allCodecs, run: program(pythonDriver(t))},
 		{name: "KafkaJS 2.2.4", codes: []string{"none", "gzip"}, run: program(nodeDriver(t)), lacks: map[string]string{
 			"snappy": noPlugin, "lz4": noPlugin, "zstd": noPlugin,

@@ -19,8 +19,10 @@ func main() {
 
 type client struct{ bootstrap string }
 
+func (c *client) seeds() []string { return strings.Split(c.bootstrap, ",") }
+
 func (c *client) open(options ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.Split(c.bootstrap, ",")...), kgo.MetadataMinAge(250 * time.Millisecond)}, options...)...)
+	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.seeds()...), kgo.MetadataMinAge(250 * time.Millisecond)}, options...)...)
 }
 
 func (c *client) Produce(ctx context.Context, how scenario.Sending, records []scenario.Record) error {

@@ -45,6 +45,7 @@ public class Driver {
         features.put("time", () -> expectValues(read(count / 2, Long.parseLong(options.get("time")), () -> {}), "fill/", count / 2));
         features.put("group", Driver::group);
         features.put("commits", Driver::commits);
+        features.put("transactions", Driver::transactions);
         features.put("topics", Driver::topics);
         features.put("configs", Driver::configs);
         features.put("groups", Driver::groups);
@@ -117,9 +118,14 @@ public class Driver {
     }
 
     static KafkaConsumer<byte[], byte[]> consumer(String group) {
+        return consumer(group, Map.of());
+    }
+
+    static KafkaConsumer<byte[], byte[]> consumer(String group, Map<String, Object> with) {
         Map<String, Object> config = new HashMap<>(Map.of("bootstrap.servers", options.get("bootstrap"), "enable.auto.commit", false,
             "auto.offset.reset", "earliest", "session.timeout.ms", 10000, "heartbeat.interval.ms", 300, "fetch.max.wait.ms", 100));
         if (group != null) config.put("group.id", group);
+        config.putAll(with);
         return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
@@ -245,6 +251,43 @@ public class Driver {
                 }
                 expectValues(got, "half/" + half + "/", 0);
                 c.commitSync();
+            }
+        }
+    }
+
+    /** Copies a filled topic in transactions of 30; the second is aborted and done again by another client. */
+    static void transactions() throws Exception {
+        boolean aborted = false;
+        for (int next = 0; next < count; ) {
+            try (KafkaConsumer<byte[], byte[]> c = consumer(group, Map.of("isolation.level", "read_committed"));
+                    KafkaProducer<byte[], byte[]> p = producer(Map.of("enable.idempotence", true, "transactional.id", topic))) {
+                c.subscribe(List.of(topic));
+                p.initTransactions();
+                List<ConsumerRecord<byte[], byte[]>> waiting = new ArrayList<>();
+                for (boolean commit = true; commit && next < count; ) {
+                    int n = Math.min(30, count - next);
+                    while (waiting.size() < n) {
+                        expect(System.nanoTime() < deadline, waiting.size() + " of " + n + " records");
+                        c.poll(Duration.ofSeconds(1)).forEach(waiting::add);
+                    }
+                    List<ConsumerRecord<byte[], byte[]>> chunk = waiting.subList(0, n);
+                    expectValues(chunk, "fill/", next);
+                    long end = chunk.get(n - 1).offset() + 1;
+                    chunk.clear();
+                    commit = aborted || next != 30;
+                    p.beginTransaction();
+                    List<ProducerRecord<byte[], byte[]>> out = new ArrayList<>();
+                    for (int i = 0; i < n; i++) out.add(new ProducerRecord<>(topic + ".out", null, bytes((commit ? "kept/" : "dropped/") + (next + i))));
+                    sendWith(p, out);
+                    p.sendOffsetsToTransaction(Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(end)), c.groupMetadata());
+                    if (commit) {
+                        p.commitTransaction();
+                        next += n;
+                    } else {
+                        p.abortTransaction();
+                        aborted = true;
+                    }
+                }
             }
         }
     }

@@ -139,6 +139,38 @@ const features = {
     await Promise.all([b.consumer.disconnect(), d.consumer.disconnect()])
   },
   commits,
+  // Copies a filled topic in transactions of 30; the second is aborted and done again by another client.
+  async transactions() {
+    let aborted = false
+    for (let next = 0; next < o.count; ) {
+      const waiting = []
+      const consumer = kafka.consumer({ groupId: o.group, sessionTimeout: 10000, rebalanceTimeout: 10000, heartbeatInterval: 300, maxWaitTimeInMs: 100 })
+      await consumer.connect()
+      await consumer.subscribe({ topics: [o.topic], fromBeginning: true })
+      await consumer.run({ autoCommit: false, eachMessage: async ({ message }) => waiting.push(message) })
+      const producer = kafka.producer({ transactionalId: o.topic, idempotent: true, maxInFlightRequests: 1, createPartitioner: Partitioners.DefaultPartitioner })
+      await producer.connect()
+      for (let commit = true; commit && next < o.count; ) {
+        const n = Math.min(30, o.count - next)
+        await until(`${n} records`, () => waiting.length >= n)
+        const chunk = waiting.splice(0, n)
+        expectValues(chunk, 'fill/', next)
+        commit = aborted || next !== 30
+        const transaction = await producer.transaction()
+        await transaction.send({ topic: o.topic + '.out', messages: chunk.map((_, i) => ({ partition: 0, value: `${commit ? 'kept' : 'dropped'}/${next + i}` })) })
+        const offset = String(BigInt(chunk[n - 1].offset) + 1n)
+        await transaction.sendOffsets({ consumerGroupId: o.group, topics: [{ topic: o.topic, partitions: [{ partition: 0, offset }] }] })
+        if (commit) {
+          await transaction.commit()
+          next += n
+        } else {
+          await transaction.abort()
+          aborted = true
+        }
+      }
+      await Promise.all([consumer.disconnect(), producer.disconnect()])
+    }
+  },
   async topics() {
     await withAdmin(async a => {
       const count = async () => {

@@ -190,6 +190,39 @@ def commits(o):
         c.close()
 
 
+def transactions(o):
+    """Copies a filled topic in transactions of 30; the second is aborted and done again by another client."""
+    following, aborted = 0, False
+    while following < o.count:
+        c = consumer(o, o.group)
+        c.subscribe([o.topic])
+        p = Producer({"bootstrap.servers": o.bootstrap, "transactional.id": o.topic, "linger.ms": 5})
+        p.init_transactions(30)
+        commit = True
+        while commit and following < o.count:
+            n = min(30, o.count - following)
+            for i in range(n):
+                m = None
+                while m is None:
+                    expect(time.monotonic() < DEADLINE, f"{i} of {n} records")
+                    m = c.poll(1)
+                expect(m.error() is None, str(m.error()))
+                expect(m.value().decode() == f"fill/{following + i}", f"got {m.value()[:80]}")
+            commit = aborted or following != 30
+            p.begin_transaction()
+            for i in range(n):
+                p.produce(o.topic + ".out", partition=0, value=f"{'kept' if commit else 'dropped'}/{following + i}")
+            p.send_offsets_to_transaction(c.position(c.assignment()), c.consumer_group_metadata(), 30)
+            if commit:
+                p.commit_transaction(30)
+                following += n
+            else:
+                p.flush(30)  # an abort drops what waits to be sent
+                p.abort_transaction(30)
+                aborted = True
+        c.close()
+
+
 def admin(o):
     return AdminClient({"bootstrap.servers": o.bootstrap})
 
@@ -258,7 +291,7 @@ def delete_records(o):
 
 
 FEATURES = {"produce": produce, "fields": fields, "idempotence": idempotence, "start": start, "end": end, "time": at_time, "group": group,
-            "commits": commits, "topics": topics, "configs": configs, "groups": groups, "records": delete_records}
+            "commits": commits, "topics": topics, "configs": configs, "groups": groups, "records": delete_records, "transactions": transactions}
 
 
 def main():

@@ -143,7 +143,7 @@ func features() map[string]feature {
 	return map[string]feature{
 		"produce": produce, "fields": fields, "idempotence": idempotence,
 		"start": readStart, "end": readEnd, "time": readTime,
-		"group": group, "commits": commits,
+		"group": group, "commits": commits, "transactions": transactions,
 		"topics": topics, "configs": configs, "groups": groups, "records": deleteRecords,
 	}
 }
