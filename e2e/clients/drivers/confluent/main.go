@@ -106,9 +106,11 @@ func (c *client) Read(ctx context.Context, topic string, from scenario.Start, n 
 	return got, nil
 }
 
+// isTimeout reports that there is nothing yet: the wait is over, or the library tells in passing that it lost a broker, which
+// it looks for again by itself.
 func isTimeout(err error) bool {
 	var k kafka.Error
-	return errors.As(err, &k) && k.IsTimeout()
+	return errors.As(err, &k) && (k.IsTimeout() || k.Code() == kafka.ErrTransport || k.Code() == kafka.ErrAllBrokersDown)
 }
 
 type member struct{ *kafka.Consumer }
