@@ -21,6 +21,7 @@ import (
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/broker/txn"
 	"github.com/millrace-io/millrace/broker/verify"
 	"github.com/millrace-io/millrace/metadata"
 	"github.com/millrace-io/millrace/metadata/config"
@@ -44,6 +45,7 @@ type Broker struct {
 	leftOut                     []error // log directories that could not be opened, each with its path
 	replicas                    *replica.Manager
 	groups                      *group.Service
+	transactions                *txn.Service
 	verifier                    *verify.Verifier
 	handlers                    *api.Services
 	kafka                       *server.Server
@@ -97,7 +99,7 @@ func (b *Broker) services() *api.Services {
 		advertised[listenerName] = b.cfg.KafkaAdvertised
 	}
 	services := &api.Services{
-		NodeID: b.cfg.NodeID, Metadata: b.metadata, Replicas: b.replicas, Groups: b.groups, Settings: b.settings,
+		NodeID: b.cfg.NodeID, Metadata: b.metadata, Replicas: b.replicas, Groups: b.groups, TransactionCoordinator: b.transactions, Settings: b.settings,
 		Clock: b.clock, Logger: b.logger, Registerer: b.registry, MemoryBudget: b.decoded, LogLevel: b.cfg.LogLevel,
 		MaxFetchSessions: int(settings.Int32("max.incremental.fetch.session.cache.slots")),
 		MaxFetchBytes:    int(settings.Int32("fetch.max.bytes")),

@@ -51,8 +51,10 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 		return err
 	}
 	b.groups = b.newGroups()
+	b.transactions = b.newTransactions()
 	b.metadata.Subscribe("replicas", b.afterRegistration(b.replicas.Apply))
 	b.metadata.Subscribe("groups", b.afterRegistration(b.applyToGroups))
+	b.metadata.Subscribe("transactions", b.afterRegistration(b.applyToTransactions))
 	if b.company != nil {
 		if err := b.company.prepare(); err != nil {
 			return err
@@ -260,6 +262,9 @@ func (b *Broker) Close() error {
 	}
 	if b.handlers != nil {
 		b.handlers.Close()
+	}
+	if b.transactions != nil {
+		b.transactions.Close()
 	}
 	if b.groups != nil {
 		b.groups.Close()

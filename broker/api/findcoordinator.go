@@ -24,8 +24,8 @@ const coordinatorTopicWait = 2 * time.Second
 // FindCoordinator, key 10, versions 0 to 6. Kafka: KafkaApis.handleFindCoordinatorRequest.
 //
 // Deviation: where __consumer_offsets does not exist, the answer waits for its creation, so that the first consumer of a
-// cluster need not ask again; Kafka answers COORDINATOR_NOT_AVAILABLE at once. There are no transaction coordinators
-// yet: COORDINATOR_NOT_AVAILABLE, and INVALID_REQUEST for share groups, as from a Kafka without them.
+// cluster need not ask again, and so it is with __transaction_state; Kafka answers COORDINATOR_NOT_AVAILABLE at once. Share
+// groups are INVALID_REQUEST, as from a Kafka without them.
 func findCoordinator(s *Services, c *Call, r *kmsg.FindCoordinatorRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
 	s.awaitDepartures(c)
@@ -44,7 +44,7 @@ func findCoordinator(s *Services, c *Call, r *kmsg.FindCoordinatorRequest) kmsg.
 	}
 	for _, key := range r.CoordinatorKeys {
 		found := s.findCoordinator(c, r.Version, keyType, key)
-		if keyType == coordinatorOfGroup || keyType == coordinatorOfShare {
+		if keyType >= coordinatorOfGroup && keyType <= coordinatorOfShare {
 			found.ErrorMessage = kmsg.StringPtr("") // Kafka explains kinds that do not exist, and nothing else
 		}
 		answer.Coordinators = append(answer.Coordinators, found)
@@ -65,9 +65,6 @@ func (s *Services) findCoordinator(c *Call, version int16, keyType int8, key str
 	if fault != nil {
 		found.NodeID, found.Host, found.Port = -1, "", -1
 		found.ErrorCode, found.ErrorMessage = fault.Code, &fault.Description
-		if keyType == coordinatorOfTransaction {
-			found.ErrorMessage = kmsg.StringPtr("This cluster has no transaction coordinator yet.")
-		}
 	}
 	return found
 }
@@ -78,17 +75,23 @@ func (s *Services) coordinator(c *Call, keyType int8, key string) (int32, *kerr.
 	case keyType == coordinatorOfTransaction && !s.Allowed(c, security.OperationDescribe, security.ResourceTransactionalID, key):
 		return 0, kerr.TransactionalIDAuthorizationFailed
 	case keyType == coordinatorOfTransaction:
-		return 0, kerr.CoordinatorNotAvailable
+		topic := s.internalTopic(c.Context, transactionStateTopic)
+		return s.leaderOf(topic, s.TransactionCoordinator.PartitionFor(c.Identity.Tenant, key))
 	case keyType != coordinatorOfGroup:
 		return 0, kerr.InvalidRequest
 	case !s.Allowed(c, security.OperationDescribe, security.ResourceGroup, key):
 		return 0, kerr.GroupAuthorizationFailed
 	}
 	topic := s.internalTopic(c.Context, groupMetadataTopic)
+	return s.leaderOf(topic, s.Groups.PartitionFor(c.Identity.Tenant, key))
+}
+
+// leaderOf returns the broker that leads a partition of an internal topic, which is nil while it does not exist.
+func (s *Services) leaderOf(topic *image.Topic, partition int32) (int32, *kerr.Error) {
 	if topic == nil {
 		return 0, kerr.CoordinatorNotAvailable
 	}
-	p := topic.Partition(s.Groups.PartitionFor(c.Identity.Tenant, key))
+	p := topic.Partition(partition)
 	if p == nil {
 		return 0, kerr.CoordinatorNotAvailable
 	}

@@ -41,7 +41,8 @@ func (l *groupLog) LogStartOffset(int32) (int64, error) { return 0, nil }
 // groupServices is a broker whose groups live in a groupLog, with the topic orders of two partitions.
 func groupServices(t *testing.T) (*Services, *image.Topic) {
 	t.Helper()
-	s := testServices(t, map[string]string{"offsets.topic.num.partitions": "3"})
+	s := testServices(t, map[string]string{"offsets.topic.num.partitions": "3", "transaction.state.log.num.partitions": "3"})
+	s.TransactionCoordinator = testTransactions(t, s)
 	s.Groups = group.New(group.Config{Log: &groupLog{end: map[int32]int64{}}, PartitionCount: func() int32 { return 3 }})
 	t.Cleanup(s.Groups.Close)
 	for partition := range int32(3) {
@@ -87,8 +88,8 @@ func TestFindCoordinatorCreatesItsTopic(t *testing.T) {
 	}{
 		{0, coordinatorOfTransaction, 0, "NONE"}, // version 0 knows groups only
 		{3, coordinatorOfGroup, 0, "NONE"},
-		{3, coordinatorOfTransaction, kerr.CoordinatorNotAvailable.Code, "This cluster has no transaction coordinator yet."},
-		{6, coordinatorOfTransaction, kerr.CoordinatorNotAvailable.Code, "This cluster has no transaction coordinator yet."},
+		{3, coordinatorOfTransaction, 0, "NONE"},
+		{6, coordinatorOfTransaction, 0, ""},
 		{6, coordinatorOfShare, kerr.InvalidRequest.Code, ""},
 		{6, 9, kerr.InvalidRequest.Code, kerr.InvalidRequest.Description},
 	} {

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/broker/txn"
 	"github.com/millrace-io/millrace/security"
 )
 
@@ -17,8 +18,8 @@ import (
 // Without a transactional id every call gets a fresh producer id with epoch 0, whatever producer id it brings (KIP-360 asks
 // for a bump only of transactional producers). While no block of ids can be had: COORDINATOR_LOAD_IN_PROGRESS, as Kafka.
 //
-// Deviation: a transactional id is refused with UNSUPPORTED_VERSION, which clients report as fatal, until this broker
-// coordinates transactions; an empty one is INVALID_REQUEST as in Kafka.
+// Deviation: while the transaction before is being completed, the answer waits up to 100 ms for that; Kafka answers
+// CONCURRENT_TRANSACTIONS at once.
 func initProducerID(s *Services, c *Call, r *kmsg.InitProducerIDRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.InitProducerIDResponse)
 	answer.ProducerID, answer.ProducerEpoch = -1, -1
@@ -26,7 +27,13 @@ func initProducerID(s *Services, c *Call, r *kmsg.InitProducerIDRequest) kmsg.Re
 		answer.ErrorCode = fault.Code
 		return answer
 	}
-	id, err := s.producers.next(c.Context, s.allocateProducerIDs)
+	if r.TransactionalID != nil {
+		given, err := s.TransactionCoordinator.InitProducerID(c.Context, c.Identity.Tenant, *r.TransactionalID, r.TransactionTimeoutMillis, txn.Producer{ID: r.ProducerID, Epoch: r.ProducerEpoch})
+		answer.ProducerID, answer.ProducerEpoch = given.ID, given.Epoch
+		answer.ErrorCode = transactionCode(err, r.Version >= 4)
+		return answer
+	}
+	id, err := s.NextProducerID(c.Context)
 	if err != nil {
 		s.Logger.Warn("no producer id could be had", "error", err)
 		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
@@ -34,6 +41,11 @@ func initProducerID(s *Services, c *Call, r *kmsg.InitProducerIDRequest) kmsg.Re
 	}
 	answer.ProducerID, answer.ProducerEpoch = id, 0
 	return answer
+}
+
+// NextProducerID returns a producer id that nobody has.
+func (s *Services) NextProducerID(ctx context.Context) (int64, error) {
+	return s.producers.next(ctx, s.allocateProducerIDs)
 }
 
 func initProducerIDFault(s *Services, c *Call, r *kmsg.InitProducerIDRequest) *kerr.Error {
@@ -44,10 +56,8 @@ func initProducerIDFault(s *Services, c *Call, r *kmsg.InitProducerIDRequest) *k
 	case id == nil && !s.allowedOnCluster(c, security.OperationIdempotentWrite) &&
 		!s.Allowed(c, security.OperationWrite, security.ResourceTopic, ""):
 		return kerr.ClusterAuthorizationFailed
-	case (r.ProducerID == -1) != (r.ProducerEpoch == -1), id != nil && *id == "":
+	case (r.ProducerID == -1) != (r.ProducerEpoch == -1):
 		return kerr.InvalidRequest
-	case id != nil:
-		return kerr.UnsupportedVersion
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/broker/txn"
 	"github.com/millrace-io/millrace/broker/vfs"
 	"github.com/millrace-io/millrace/metadata"
 	"github.com/millrace-io/millrace/metadata/config"
@@ -19,7 +20,7 @@ import (
 	"github.com/millrace-io/millrace/security"
 )
 
-// testServices is a whole broker in memory, with id 1, below the API. Its groups have no topic to live in.
+// testServices is a whole broker in memory, with id 1, below the API. Its groups and transactions have no topic to live in.
 func testServices(t testing.TB, static map[string]string) *Services {
 	t.Helper()
 	must := func(err error) {
@@ -43,12 +44,14 @@ func testServices(t testing.TB, static map[string]string) *Services {
 	must(err)
 	node.Subscribe("replicas", replicas.Apply)
 	groups := group.New(group.Config{PartitionCount: func() int32 { return 0 }})
+	transactions := txn.New(txn.Config{PartitionCount: func() int32 { return 0 }})
 	s := &Services{
-		NodeID: 1, Metadata: node, Replicas: replicas, Groups: groups, Settings: settings, Clock: time.Now, Logger: logger,
+		NodeID: 1, Metadata: node, Replicas: replicas, Groups: groups, TransactionCoordinator: transactions, Settings: settings, Clock: time.Now, Logger: logger,
 		LogLevel: new(slog.LevelVar), InternalListener: internalListener,
 	}
 	t.Cleanup(func() {
 		s.Close()
+		transactions.Close()
 		groups.Close()
 		must(node.Close())
 		replicas.Close()

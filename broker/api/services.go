@@ -11,6 +11,7 @@ import (
 	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/broker/txn"
 	"github.com/millrace-io/millrace/broker/verify"
 	"github.com/millrace-io/millrace/metadata"
 	"github.com/millrace-io/millrace/metadata/config"
@@ -22,9 +23,11 @@ type Services struct {
 	Metadata *metadata.Node
 	Replicas *replica.Manager
 	Groups   *group.Service
-	Settings *config.Resolver // effective topic and broker settings
-	Clock    func() time.Time
-	Logger   *slog.Logger
+	// TransactionCoordinator is that of the transactional ids that this broker has.
+	TransactionCoordinator *txn.Service
+	Settings               *config.Resolver // effective topic and broker settings
+	Clock                  func() time.Time
+	Logger                 *slog.Logger
 
 	Registerer prometheus.Registerer // optional
 	// MemoryBudget bounds what large decoded requests may take together. It is not that of the listeners: a request that waits here

@@ -63,7 +63,11 @@ func (p *partition) activate(shard Shard, end int64) {
 	if p.phase == loading {
 		p.phase = active
 	}
+	epoch := p.epoch // fixed now
 	p.mu.Unlock()
+	if e, ok := shard.(Elected); ok {
+		e.Elected(epoch)
+	}
 	shard.Settled()
 	if end > 0 {
 		p.runtime.cfg.Log.AwaitCommitted(p.id, end, p.leaderEpoch(), func(err error) { p.onCommitted(end, err) })

@@ -128,6 +128,16 @@ func (r *Runtime) Tell(event any) {
 	}
 }
 
+// Notify steps the partition's shard with an event that nobody waits for. It is dropped where the partition is not led.
+func (r *Runtime) Notify(id int32, event any) {
+	r.mu.Lock()
+	p := r.partitions[id]
+	r.mu.Unlock()
+	if p != nil {
+		p.tell(event)
+	}
+}
+
 // Partitions returns the partitions that are led here, and how many of them are loaded.
 func (r *Runtime) Partitions() (ids []int32, loaded int) {
 	for _, p := range r.all() {

@@ -29,6 +29,10 @@ type Shard interface {
 	Closed()
 }
 
+// Elected is implemented by a shard that wants to know in which leader epoch of its partition it decides. It is told once, after
+// Loaded and before the first Step.
+type Elected interface{ Elected(leaderEpoch int32) }
+
 // Result is what a Step wants done.
 type Result struct {
 	Records []Record

@@ -52,12 +52,16 @@ func Bootstrap(clusterID, minISR string) command.Group {
 		command.SetFeature{Name: "metadata.version", Level: metadataVersion},
 		command.SetFeature{Name: "eligible.leader.replicas.version", Level: 1},
 		command.SetFeature{Name: "group.version", Level: 1},
+		command.SetFeature{Name: "transaction.version", Level: transactionVersion},
 		command.SetConfig{Resource: config.Resource{Type: config.BrokerResource}, Values: map[string]*string{minISRKey: &minISR}},
 	}
 }
 
 // metadataVersion is the level of Kafka 4.3's metadata.version that clients are told.
 const metadataVersion = 30
+
+// transactionVersion is the highest version of transactions: KIP-890's, which new clusters have from the start.
+const transactionVersion = 2
 
 // AllocateProducerIDs plans the next block of producer ids for a broker.
 func (c *Controller) AllocateProducerIDs(img *image.Image, brokerID int32, brokerEpoch int64) (command.TakeProducerIDs, error) {

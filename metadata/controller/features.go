@@ -34,6 +34,8 @@ func featureLevels(name string) (low, high int16, known bool) {
 		return 7, metadataVersion, true
 	case "eligible.leader.replicas.version", "group.version":
 		return 0, 1, true
+	case "transaction.version":
+		return 0, transactionVersion, true
 	}
 	return 0, 0, false
 }
