@@ -485,7 +485,7 @@ func (l *Log) replay(table **producer.Table, s *segment.Segment, from, abortedFr
 	err = s.Headers(place.Position, s.SizeBytes(), func(h segment.Header) bool {
 		l.bytesSinceSnapshot += h.SizeBytes
 		b := h.Batch
-		if b.ProducerID() == record.NoProducerID || b.BaseOffset() < from {
+		if b.ProducerID() == record.NoProducerID || b.LastOffset() < from { // the log may start inside a batch
 			return true
 		}
 		if b.Attributes().IsControl() {

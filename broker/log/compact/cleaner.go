@@ -41,6 +41,8 @@ type Cleaner struct {
 	settings atomic.Pointer[Settings]
 	changed  chan struct{} // of settings; holds one
 
+	tamper func(f *filter) // plants a bug, for the test of the tests; nil
+
 	mu     sync.Mutex
 	states states // guarded by mu
 }
@@ -127,7 +129,7 @@ func (c *Cleaner) Clean(ctx context.Context, l *log.Log) (Result, error) {
 }
 
 func (c *Cleaner) clean(ctx context.Context, l *log.Log, work *log.Cleanable) (Result, error) {
-	r := &round{log: l, cfg: l.Config(), work: work, clock: c.cfg.Clock, codecs: &c.codecs, limit: &c.limit, mine: c.settings.Load()}
+	r := &round{log: l, cfg: l.Config(), work: work, clock: c.cfg.Clock, codecs: &c.codecs, limit: &c.limit, mine: c.settings.Load(), tamper: c.tamper}
 	r.progress.total = work.CleanBytes + 2*work.DirtyBytes
 	began := time.Now()
 	c.begins(l, &r.progress)

@@ -31,6 +31,7 @@ type round struct {
 	codecs *record.Codecs
 	limit  *throttle
 	mine   *Settings
+	tamper func(f *filter) // nil but in tests
 
 	keys       *keyMap
 	mapEnd     int64
@@ -170,6 +171,9 @@ func (r *round) rewrite(ctx context.Context, transactions *transactions) error {
 	for _, group := range r.groups() {
 		// Of each group anew: a round may last, and a tombstone's time counts from when what it deletes is gone.
 		f.lastBatches, f.nowMillis = r.log.LastBatches(), r.clock().UnixMilli()
+		if r.tamper != nil {
+			r.tamper(f)
+		}
 		if err := r.rewriteGroup(ctx, group, f); err != nil {
 			return err
 		}

@@ -154,8 +154,8 @@ func (s *Segment) Aborted() ([]AbortedTxn, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.abortedLoaded {
-		s.aborted, s.abortedLoaded = aborted, true
+	if !s.abortedLoaded { // what was added before comes behind what the file has
+		s.aborted, s.abortedLoaded = append(aborted, s.aborted...), true
 	}
 	return s.aborted, nil
 }
@@ -169,13 +169,19 @@ func (s *Segment) SetAborted(txns []AbortedTxn, dirty bool) {
 
 // WriteAborted makes the .txnindex durable if it changed; the caller syncs the directory when it says so.
 func (s *Segment) WriteAborted() (written bool, err error) {
-	s.mu.Lock()
-	txns, dirty := s.aborted, s.abortedDirty
-	s.abortedDirty = false
-	s.mu.Unlock()
+	s.mu.RLock()
+	dirty := s.abortedDirty
+	s.mu.RUnlock()
 	if !dirty {
 		return false, nil
 	}
+	if _, err := s.Aborted(); err != nil { // the file is written whole
+		return false, err
+	}
+	s.mu.Lock()
+	txns := s.aborted
+	s.abortedDirty = false
+	s.mu.Unlock()
 	if err := WriteFile(s.files.fs, s.FileName(TxnIndexSuffix), encodeAborted(txns), true); err != nil {
 		s.mu.Lock()
 		s.abortedDirty = true

@@ -41,7 +41,7 @@ type Segment struct {
 	suffix  string        // guarded by mu: of the file names, "" or DeletedSuffix
 	index   *Index        // guarded by mu; nil: not loaded. Of the active segment always loaded
 	recent  []recentBatch // guarded by mu; consecutive batches up to the end of the active segment
-	aborted []AbortedTxn  // guarded by mu; valid when abortedLoaded
+	aborted []AbortedTxn  // guarded by mu; without abortedLoaded only what was added since the segment was found
 	// abortedLoaded says that aborted is what the .txnindex has and what is still to be written to it.
 	abortedLoaded bool
 	abortedDirty  bool
