@@ -227,14 +227,15 @@ func (c *company) join(ctx context.Context) error {
 	return nil
 }
 
-// leave asks the controller to move leaderships away, which ends the registration.
-func (c *company) leave(ctx context.Context) {
+// leave asks the controller to move leaderships away, which ends the registration, and reports whether they have moved.
+func (c *company) leave(ctx context.Context) (granted bool) {
 	if c.lifecycle == nil {
-		return
+		return false
 	}
 	began := c.b.clock()
-	granted := c.lifecycle.Stop(ctx, c.running)
+	granted = c.lifecycle.Stop(ctx, c.running)
 	c.b.logger.Info("controlled shutdown", "granted", granted, "took", c.b.clock().Sub(began).String())
+	return granted
 }
 
 // closeInternal ends what other brokers ask of this one.

@@ -244,7 +244,9 @@ func (b *Broker) watch() {
 func (b *Broker) Close() error {
 	if b.company != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ShutdownGrace)
-		b.company.leave(ctx)
+		if b.company.leave(ctx) && b.kafka != nil {
+			farewell(ctx, b.clock, b.kafka.LastActive)
+		}
 		cancel()
 	}
 	close(b.closing)

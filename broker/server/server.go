@@ -182,6 +182,16 @@ func (s *Server) Peers() []*Peer {
 	return peers
 }
 
+// LastActive is when a connection that is still there was heard from or answered last; the zero time if there is none.
+func (s *Server) LastActive() (last time.Time) {
+	nanos := int64(0)
+	s.each(func(c *connection) { nanos = max(nanos, c.lastActive.Load()) })
+	if nanos > 0 {
+		last = time.Unix(0, nanos)
+	}
+	return last
+}
+
 func (s *Server) each(fn func(*connection)) {
 	s.mu.Lock()
 	all := make([]*connection, 0, len(s.connections))
