@@ -133,7 +133,13 @@ func (b *batch) flush() error {
 		return nil
 	}
 	end, err := b.append()
+	records := b.records
 	b.records, b.sizeBytes, b.transaction = nil, 0, nil
+	if shard, ok := b.p.shard.(Placed); ok && err == nil {
+		for i, r := range records {
+			shard.Placed(r, end-int64(len(records)-i))
+		}
+	}
 	return b.written(steps, end, err)
 }
 

@@ -136,8 +136,12 @@ func replay(shard Shard, b record.Batch, from int64, d *record.Decompressor) (co
 		if b.BaseOffset()+int64(r.OffsetDelta) < from {
 			continue
 		}
-		if err := apply(Record{Key: r.Key, Value: r.Value}); err != nil {
+		one := Record{Key: r.Key, Value: r.Value}
+		if err := apply(one); err != nil {
 			return count, err
+		}
+		if placed, ok := shard.(Placed); ok {
+			placed.Placed(one, b.BaseOffset()+int64(r.OffsetDelta))
 		}
 		count++
 	}

@@ -33,6 +33,11 @@ type Shard interface {
 // Loaded and before the first Step.
 type Elected interface{ Elected(leaderEpoch int32) }
 
+// Placed is a Shard that is told where its records lie in the log, live and at load: it knows what of the log can go.
+type Placed interface {
+	Placed(record Record, offset int64)
+}
+
 // Result is what a Step wants done.
 type Result struct {
 	Records []Record
