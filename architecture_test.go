@@ -19,15 +19,16 @@ var mayImport = map[string][]string{
 	"cmd/millrace": {"broker", "metadata/config"}, // config keys and validation need the catalogue; everything else goes through package broker
 
 	// The assembly closes every seam.
-	"broker": {"broker/api", "broker/coordinator", "broker/gateway", "broker/group", "broker/log", "broker/peer", "broker/replica", "broker/server", "broker/txn", "broker/verify", "metadata", "security"},
+	"broker": {"broker/api", "broker/coordinator", "broker/gateway", "broker/group", "broker/log", "broker/peer", "broker/replica", "broker/server", "broker/share", "broker/txn", "broker/verify", "metadata", "security"},
 
 	"broker/gateway":     {"broker/group", "security"}, // consumer lag is made from the groups' committed offsets
-	"broker/api":         {"broker/group", "broker/coordinator", "broker/peer", "broker/replica", "broker/server", "broker/log", "broker/txn", "broker/verify", "metadata", "security"},
+	"broker/api":         {"broker/group", "broker/coordinator", "broker/peer", "broker/replica", "broker/server", "broker/log", "broker/share", "broker/txn", "broker/verify", "metadata", "security"},
 	"broker/server":      {"broker/log", "broker/socket", "security"}, // answers carry slices of logs, which are sent from their files
 	"broker/group":       {"broker/coordinator"},
 	"broker/txn":         {"broker/coordinator"},
 	"broker/coordinator": {},
-	"broker/replica":     {"broker/log", "metadata", "security"}, // replicas follow the metadata image and its deltas
+	"broker/share":       {"broker/coordinator", "broker/log", "broker/replica"}, // records are handed out where partitions are led
+	"broker/replica":     {"broker/log", "metadata", "security"},                 // replicas follow the metadata image and its deltas
 	"broker/log":         {},
 	"broker/verify":      {},                // who coordinates what, and how a broker is asked, is the assembly's business
 	"broker/peer":        {"broker/socket"}, // whom it connects and what they say to each other is the caller's business

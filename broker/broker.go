@@ -21,6 +21,8 @@ import (
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/broker/share"
+	"github.com/millrace-io/millrace/broker/share/state"
 	"github.com/millrace-io/millrace/broker/txn"
 	"github.com/millrace-io/millrace/broker/verify"
 	"github.com/millrace-io/millrace/metadata"
@@ -46,6 +48,9 @@ type Broker struct {
 	replicas                    *replica.Manager
 	groups                      *group.Service
 	transactions                *txn.Service
+	shareStates                 *state.Service // the share coordinator
+	shareClient                 *state.Client  // asks share coordinators, on this broker and others
+	shares                      *share.Manager
 	verifier                    *verify.Verifier
 	handlers                    *api.Services
 	kafka                       *server.Server
@@ -99,7 +104,8 @@ func (b *Broker) services() *api.Services {
 		advertised[listenerName] = b.cfg.KafkaAdvertised
 	}
 	services := &api.Services{
-		NodeID: b.cfg.NodeID, Metadata: b.metadata, Replicas: b.replicas, Groups: b.groups, TransactionCoordinator: b.transactions, Settings: b.settings,
+		NodeID: b.cfg.NodeID, Metadata: b.metadata, Replicas: b.replicas, Groups: b.groups, TransactionCoordinator: b.transactions,
+		Shares: b.shares, ShareStates: b.shareStates, ShareClient: b.shareClient, Settings: b.settings,
 		Clock: b.clock, Logger: b.logger, Registerer: b.registry, MemoryBudget: b.decoded, LogLevel: b.cfg.LogLevel,
 		MaxFetchSessions: int(settings.Int32("max.incremental.fetch.session.cache.slots")),
 		MaxFetchBytes:    int(settings.Int32("fetch.max.bytes")),

@@ -14,8 +14,9 @@ func (b *Broker) newGroups() *group.Service {
 	return group.New(group.Config{
 		Log:            &internalLog{replicas: b.replicas, topic: offsetsTopic},
 		PartitionCount: b.partitionCount(offsetsTopic), Settings: b.groupSettings,
-		Topics: func() group.Topics { return groupTopics{b.metadata.Image()} },
-		Clock:  b.clock, Logger: b.logger, Registerer: b.registry,
+		Topics:      func() group.Topics { return groupTopics{b.metadata.Image()} },
+		ShareStates: groupShares{b},
+		Clock:       b.clock, Logger: b.logger, Registerer: b.registry,
 	})
 }
 
@@ -38,6 +39,9 @@ func (b *Broker) groupSettings() group.Settings {
 		AssignmentIntervalMillis: s.Int32("group.consumer.assignment.interval.ms"),
 	}
 	return group.Settings{
+		ShareMaxSize: s.Int32("group.share.max.size"),
+		Share:        b.shareGroupSettings,
+
 		ConsumerMaxSize:   s.Int32("group.consumer.max.size"),
 		ConsumerAssignors: s.List("group.consumer.assignors"),
 		MigrationPolicy:   s.String("group.consumer.migration.policy"),

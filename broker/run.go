@@ -52,9 +52,13 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 	}
 	b.groups = b.newGroups()
 	b.transactions = b.newTransactions()
+	b.shareStates = b.newShareStates()
+	b.shareClient = b.newShareClient()
+	b.shares = b.newShares()
 	b.metadata.Subscribe("replicas", b.afterRegistration(b.replicas.Apply))
 	b.metadata.Subscribe("groups", b.afterRegistration(b.applyToGroups))
 	b.metadata.Subscribe("transactions", b.afterRegistration(b.applyToTransactions))
+	b.metadata.Subscribe("share states", b.afterRegistration(b.applyToShareStates))
 	if b.company != nil {
 		if err := b.company.prepare(); err != nil {
 			return err
@@ -264,6 +268,10 @@ func (b *Broker) Close() error {
 	}
 	if b.handlers != nil {
 		b.handlers.Close()
+	}
+	if b.shares != nil {
+		b.shares.Close()
+		b.shareStates.Close()
 	}
 	if b.transactions != nil {
 		b.transactions.Close()

@@ -99,6 +99,7 @@ func features() []feature {
 		{"eligible.leader.replicas.version", 0, 1},
 		{"group.version", 0, 1},
 		{"metadata.version", 7, 30},
+		{shareFeature, 0, 1},
 		{"transaction.version", 0, 2},
 	}
 }

@@ -97,15 +97,24 @@ func (s *Services) createOne(ctx context.Context, topic topicName) error {
 func (s *Services) newTopic(name string) controller.NewTopic {
 	topic := controller.NewTopic{Name: name, PartitionCount: -1, ReplicationFactor: -1}
 	settings := s.Settings.Broker(s.Metadata.Image())
-	prefix := map[string]string{groupMetadataTopic: "offsets.topic.", transactionStateTopic: "transaction.state.log."}[name]
+	prefix := map[string]string{
+		groupMetadataTopic: "offsets.topic.", transactionStateTopic: "transaction.state.log.", shareGroupStateTopic: "share.coordinator.state.topic.",
+	}[name]
 	if prefix == "" {
 		return topic
 	}
 	topic.PartitionCount = settings.Int32(prefix + "num.partitions")
 	topic.ReplicationFactor = s.internalReplicationFactor(settings, prefix+"replication.factor")
-	compact, producer := "compact", "producer"
+	policy, producer := "compact", "producer"
 	segment := strconv.FormatInt(settings.Int64(prefix+"segment.bytes"), 10)
-	topic.Configs = map[string]*string{"cleanup.policy": &compact, "compression.type": &producer, "segment.bytes": &segment}
+	topic.Configs = map[string]*string{"cleanup.policy": &policy, "compression.type": &producer, "segment.bytes": &segment}
+	if name == shareGroupStateTopic {
+		// Updates add to the snapshot before them, so the last record of a key is not enough; the share coordinator deletes what
+		// snapshots have replaced.
+		policy = "delete"
+		forever, inSync := "-1", strconv.Itoa(int(min(int16(settings.Int32(prefix+"min.isr")), topic.ReplicationFactor)))
+		topic.Configs["retention.ms"], topic.Configs["min.insync.replicas"] = &forever, &inSync
+	}
 	return topic
 }
 

@@ -20,7 +20,9 @@ func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeat
 		answer.ErrorCode, answer.ErrorMessage = err.Code, kmsg.StringPtr(err.Description)
 		return answer
 	}
-	maySee := func(topic string) bool { return s.Allowed(c, security.OperationDescribe, security.ResourceTopic, topic) }
+	maySee := func(topic string) bool {
+		return s.Allowed(c, security.OperationDescribe, security.ResourceTopic, topic)
+	}
 	switch {
 	case !s.speaksConsumerProtocol():
 		return refuse(kerr.UnsupportedVersion)
@@ -31,7 +33,9 @@ func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeat
 	}
 	peer := *c.Peer // the regular expression is matched again when the call is over
 	later := &Call{Peer: &peer}
-	laterSee := func(topic string) bool { return s.Allowed(later, security.OperationDescribe, security.ResourceTopic, topic) }
+	laterSee := func(topic string) bool {
+		return s.Allowed(later, security.OperationDescribe, security.ResourceTopic, topic)
+	}
 	return s.Groups.ConsumerGroupHeartbeat(c.Context, groupCaller(c), r, laterSee)
 }
 

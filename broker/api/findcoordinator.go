@@ -24,8 +24,8 @@ const coordinatorTopicWait = 2 * time.Second
 // FindCoordinator, key 10, versions 0 to 6. Kafka: KafkaApis.handleFindCoordinatorRequest.
 //
 // Deviation: where __consumer_offsets does not exist, the answer waits for its creation, so that the first consumer of a
-// cluster need not ask again, and so it is with __transaction_state; Kafka answers COORDINATOR_NOT_AVAILABLE at once. Share
-// groups are INVALID_REQUEST, as from a Kafka without them.
+// cluster need not ask again, and so it is with __transaction_state and __share_group_state; Kafka answers
+// COORDINATOR_NOT_AVAILABLE at once.
 func findCoordinator(s *Services, c *Call, r *kmsg.FindCoordinatorRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
 	s.awaitDepartures(c)
@@ -77,6 +77,8 @@ func (s *Services) coordinator(c *Call, keyType int8, key string) (int32, *kerr.
 	case keyType == coordinatorOfTransaction:
 		topic := s.internalTopic(c.Context, transactionStateTopic)
 		return s.leaderOf(topic, s.TransactionCoordinator.PartitionFor(c.Identity.Tenant, key))
+	case keyType == coordinatorOfShare:
+		return s.shareCoordinator(c, key)
 	case keyType != coordinatorOfGroup:
 		return 0, kerr.InvalidRequest
 	case !s.Allowed(c, security.OperationDescribe, security.ResourceGroup, key):

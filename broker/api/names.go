@@ -6,6 +6,7 @@ import "github.com/millrace-io/millrace/metadata/controller"
 const (
 	groupMetadataTopic    = "__consumer_offsets"
 	transactionStateTopic = "__transaction_state"
+	shareGroupStateTopic  = "__share_group_state"
 	clusterMetadataTopic  = "__cluster_metadata" // the metadata log; not a topic here
 )
 

@@ -11,6 +11,8 @@ import (
 	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/broker/share"
+	"github.com/millrace-io/millrace/broker/share/state"
 	"github.com/millrace-io/millrace/broker/txn"
 	"github.com/millrace-io/millrace/broker/verify"
 	"github.com/millrace-io/millrace/metadata"
@@ -23,6 +25,10 @@ type Services struct {
 	Metadata *metadata.Node
 	Replicas *replica.Manager
 	Groups   *group.Service
+	// Shares serves share groups where partitions are led, ShareStates is the share coordinator.
+	Shares      *share.Manager
+	ShareStates *state.Service
+	ShareClient *state.Client // asks share coordinators, on this broker and others
 	// TransactionCoordinator is that of the transactional ids that this broker has.
 	TransactionCoordinator *txn.Service
 	Settings               *config.Resolver // effective topic and broker settings

@@ -156,6 +156,9 @@ func (s *session) Close() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+	if s.services.Shares != nil {
+		s.services.Shares.Disconnected(s.call.Peer)
+	}
 	s.services.MemoryBudget.Release(s.produce.budgeted)
 	s.produce.budgeted = 0
 }

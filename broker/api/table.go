@@ -77,8 +77,20 @@ func Table() []Row {
 		row(0, 1, access(security.OperationDescribe, security.ResourceGroup), consumerGroupDescribe).amplifies(460),
 		row(0, 1, access(security.OperationDescribeConfigs, security.ResourceCluster), listConfigResources),
 		row(0, 0, access(security.OperationDescribe, security.ResourceTopic), describeTopicPartitions).amplifies(100),
+		row(1, 1, access(security.OperationRead, security.ResourceGroup), shareGroupHeartbeat).amplifies(100),
+		row(1, 1, access(security.OperationDescribe, security.ResourceGroup), shareGroupDescribe).amplifies(300),
+		row(1, 2, access(security.OperationRead, security.ResourceGroup), shareFetch).amplifies(100).waiting(),
+		row(1, 2, access(security.OperationRead, security.ResourceGroup), shareAcknowledge).amplifies(100).waiting(),
 		row(0, 1, access(security.OperationAlter, security.ResourceCluster), addRaftVoter).amplifies(60).forwarded(),
 		row(0, 0, access(security.OperationAlter, security.ResourceCluster), removeRaftVoter).forwarded(),
+		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), initializeShareGroupState).amplifies(100),
+		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), readShareGroupState).amplifies(100),
+		row(0, 1, access(security.OperationClusterAction, security.ResourceCluster), writeShareGroupState).amplifies(100),
+		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), deleteShareGroupState).amplifies(100),
+		row(0, 1, access(security.OperationClusterAction, security.ResourceCluster), readShareGroupStateSummary).amplifies(100),
+		row(0, 1, access(security.OperationDescribe, security.ResourceGroup), describeShareGroupOffsets).amplifies(100),
+		row(0, 0, access(security.OperationRead, security.ResourceGroup), alterShareGroupOffsets).amplifies(100),
+		row(0, 0, access(security.OperationDelete, security.ResourceGroup), deleteShareGroupOffsets).amplifies(100),
 	}
 }
 

@@ -39,7 +39,7 @@ func (s *shard) describe(e describeRequest) []kmsg.DescribeGroupsResponseGroup {
 	for _, key := range e.keys {
 		d := kmsg.NewDescribeGroupsResponseGroup()
 		d.Group, d.State = key.id, dead
-		if g := s.lookup(key); g != nil && g.consumer == nil {
+		if g := s.lookup(key); g != nil && g.consumer == nil && g.share == nil {
 			s.describeGroup(g, &d)
 		} else if e.version >= 6 {
 			message := notFound(key.id)
@@ -77,6 +77,9 @@ func (g *group) isEmpty() bool {
 	if g.consumer != nil {
 		return len(g.consumer.members) == 0
 	}
+	if g.share != nil {
+		return len(g.share.members) == 0
+	}
 	return g.state == empty
 }
 
@@ -84,6 +87,9 @@ func (g *group) isEmpty() bool {
 func (g *group) describeState() (kind, state string) {
 	if g.consumer != nil {
 		return "consumer", g.consumer.state().String()
+	}
+	if g.share != nil {
+		return "share", g.share.state()
 	}
 	return "classic", g.state.String()
 }
@@ -101,6 +107,8 @@ func (s *shard) list(e listRequest) []kmsg.ListGroupsResponseGroup {
 		l.Group, l.GroupState, l.GroupType = key.id, state, kind
 		if g.consumer != nil {
 			l.ProtocolType = consumerProtocolType
+		} else if g.share != nil {
+			l.ProtocolType = "share"
 		} else if g.protocolType != nil {
 			l.ProtocolType = *g.protocolType
 		}
@@ -135,6 +143,8 @@ func (s *shard) deleteGroups(e deleteGroupsRequest, ticket coordinator.Ticket, d
 			}
 			if g.consumer != nil {
 				do.write(consumerTombstones(key, g.consumer)...)
+			} else if g.share != nil {
+				do.write(shareTombstones(key, g.share)...)
 			} else {
 				do.write(groupTombstone(key))
 			}

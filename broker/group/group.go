@@ -20,6 +20,7 @@ type group struct {
 	pending map[int64]map[topicPartition]committedOffset // of open transactions, by producer id
 
 	consumer *consumerGroup // of the consumer protocol; nil: classic. What follows is of classic groups
+	share    *shareGroup    // a share group; nil: none
 	next     *consumerGroup // what it becomes when the records of a step are replayed
 
 	// Not in the log: who is here now. After a load it is what stored says.
@@ -88,7 +89,7 @@ func (g *group) isConsumer() bool {
 
 // isGone reports that nothing is left that anybody could ask for.
 func (g *group) isGone() bool {
-	return g.stored == nil && len(g.pending) == 0 && g.consumer == nil && len(g.offsets) == 0 && g.state == empty && len(g.members) == 0 && len(g.pendingJoin) == 0
+	return g.stored == nil && len(g.pending) == 0 && g.consumer == nil && g.share == nil && len(g.offsets) == 0 && g.state == empty && len(g.members) == 0 && len(g.pendingJoin) == 0
 }
 
 func (g *group) hasAllJoined() bool {

@@ -56,6 +56,10 @@ func (s *shard) joinGroup(e joinRequest, ticket coordinator.Ticket, now time.Tim
 	if g == nil {
 		g = s.obtain(e.key)
 	}
+	if g.share != nil {
+		do.replyNow(ticket, joinError(e.body.MemberID, kerr.InconsistentGroupProtocol))
+		return
+	}
 	if g.consumer != nil && len(g.consumer.members) > 0 {
 		s.joinConsumer(g, e, ticket, now, do)
 		return

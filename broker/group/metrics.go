@@ -8,6 +8,7 @@ import (
 type metrics struct {
 	groups      [stateCount]prometheus.Gauge
 	offsets     prometheus.Gauge
+	shares      prometheus.Gauge
 	commits     prometheus.Counter
 	expirations prometheus.Counter
 	deletions   prometheus.Counter
@@ -24,6 +25,8 @@ func newMetrics(registerer prometheus.Registerer, loadedPartitions func() float6
 	m := &metrics{
 		offsets: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "committed_offsets", Help: "Committed offsets that this broker holds in memory."}),
+		shares: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: "share_groups", Help: "Share groups whose coordinator is this broker."}),
 		commits:     counter("offset_commits_total", "Offsets committed, one for each partition."),
 		expirations: counter("offset_expirations_total", "Offsets that outlived their retention."),
 		deletions:   counter("offset_deletions_total", "Offsets deleted by request or with their topic."),
@@ -33,7 +36,7 @@ func newMetrics(registerer prometheus.Registerer, loadedPartitions func() float6
 		m.groups[st] = groups.WithLabelValues(st.String())
 	}
 	if registerer != nil {
-		registerer.MustRegister(groups, m.offsets, m.commits, m.expirations, m.deletions, m.rebalances,
+		registerer.MustRegister(groups, m.offsets, m.shares, m.commits, m.expirations, m.deletions, m.rebalances,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Namespace: namespace, Subsystem: subsystem, Name: "loaded_partitions",
 				Help: "Partitions of the offsets topic that are led here and loaded."}, loadedPartitions))
@@ -54,7 +57,7 @@ func (c *countedShard) Settled() { c.publish(c.figures) }
 // Closed implements coordinator.Shard: what the shard held is no longer here.
 func (c *countedShard) Closed() {
 	last := c.figures
-	last.groups, last.offsets = [stateCount]int64{}, 0
+	last.groups, last.offsets, last.shares = [stateCount]int64{}, 0, 0
 	c.publish(last)
 }
 
@@ -64,6 +67,7 @@ func (c *countedShard) publish(now figures) {
 		c.metrics.groups[st].Add(float64(now.groups[st] - was.groups[st]))
 	}
 	c.metrics.offsets.Add(float64(now.offsets - was.offsets))
+	c.metrics.shares.Add(float64(now.shares - was.shares))
 	c.metrics.commits.Add(float64(now.commits - was.commits))
 	c.metrics.expirations.Add(float64(now.expired - was.expired))
 	c.metrics.deletions.Add(float64(now.deleted - was.deleted))

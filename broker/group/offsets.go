@@ -90,6 +90,9 @@ func (s *shard) isTooLarge(metadata string) bool {
 
 // validateCommit says whether the request may commit. g is nil when the group is not there.
 func (g *group) validateCommit(r *kmsg.OffsetCommitRequest) *kerr.Error {
+	if g != nil && g.share != nil {
+		return kerr.GroupIDNotFound
+	}
 	if g != nil && g.consumer != nil {
 		return g.consumer.validateCommit(r.MemberID, r.Generation, r.Version)
 	}
@@ -143,6 +146,11 @@ func (s *shard) fetchOffsets(e fetchRequest, ticket coordinator.Ticket, do *effe
 	var offsets map[string]map[int32]committedOffset
 	g := s.lookup(e.key)
 	if g != nil {
+		if g.share != nil {
+			r.ErrorCode = kerr.GroupIDNotFound.Code
+			do.replyNow(ticket, &r)
+			return
+		}
 		if g.consumer != nil {
 			if err := g.consumer.validateFetch(e.body.MemberID, e.body.MemberEpoch); err != nil {
 				r.ErrorCode = err.Code
@@ -194,7 +202,7 @@ func (s *shard) deleteOffsets(e deleteOffsetsRequest, ticket coordinator.Ticket,
 	r := kmsg.NewPtrOffsetDeleteResponse()
 	g := s.lookup(e.key)
 	switch {
-	case g == nil:
+	case g == nil || g.share != nil:
 		r.ErrorCode = kerr.GroupIDNotFound.Code
 	case g.consumer == nil && g.state != empty && !g.isConsumer():
 		r.ErrorCode = kerr.NonEmptyGroup.Code // what others subscribe to is not known
@@ -232,6 +240,7 @@ func (s *shard) dropTopic(e topicDeleted, do *effects) {
 		if key.tenant != e.tenant {
 			continue
 		}
+		s.dropShareTopic(key, e.topic, s.now, do)
 		for _, partition := range slices.Sorted(maps.Keys(s.groups[key].offsets[e.topic])) {
 			do.write(offsetTombstone(key, e.topic, partition))
 			s.figures.deleted++

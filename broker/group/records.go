@@ -99,6 +99,10 @@ func parseKey(key []byte) (parsedKey, error) {
 		k.group = keyFromDisk(r.string())
 	case kind == consumerMemberKey, kind == consumerTargetMemberKey, kind == consumerCurrentKey, kind == consumerRegularExpressionKey:
 		k.group, k.member = keyFromDisk(r.string()), r.string()
+	case kind == shareMetadataKey, kind == shareTargetMetadataKey, kind == shareStatesKey:
+		k.group = keyFromDisk(r.string())
+	case kind == shareMemberKey, kind == shareTargetMemberKey, kind == shareCurrentKey:
+		k.group, k.member = keyFromDisk(r.string()), r.string()
 	default:
 		k.known = false
 	}

@@ -28,6 +28,9 @@ func (s *shard) Replay(record coordinator.Record) error {
 		s.replayOffset(key, o)
 		return nil
 	}
+	if isShareKey(key.kind) {
+		return s.replayShare(key, record.Value)
+	}
 	if key.kind != groupMetadataKey {
 		return s.replayConsumer(key, record.Value)
 	}
@@ -173,6 +176,9 @@ func (s *shard) Loaded(now time.Time) {
 		}
 		if g.consumer != nil {
 			s.reviveConsumer(g, now)
+		}
+		if g.share != nil {
+			s.reviveShare(g, now)
 		}
 	}
 	s.watchOffsets(now)

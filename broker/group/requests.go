@@ -83,6 +83,7 @@ func (s *Service) DescribeGroups(ctx context.Context, who Caller, ids []string, 
 
 // DeleteGroups deletes groups without members, in order; ids are different ones.
 func (s *Service) DeleteGroups(ctx context.Context, who Caller, ids []string) []kmsg.DeleteGroupsResponseGroup {
+	s.deleteShareStates(ctx, who, ids)
 	return scatter(s, who, ids, func(partition int32, keys []groupKey) []kmsg.DeleteGroupsResponseGroup {
 		answer, err := s.runtime.Submit(ctx, partition, deleteGroupsRequest{keys})
 		if err == nil {

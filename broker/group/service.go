@@ -23,6 +23,7 @@ type Config struct {
 	PartitionCount func() int32          // of __consumer_offsets; 0 while the topic does not exist
 	Settings       func() Settings       // nil: DefaultSettings
 	Topics         func() Topics         // the topics of the cluster, as they are now; nil: there are none
+	ShareStates    ShareStates           // of share groups; nil: there are none, so that nothing is assigned to share groups
 	Clock          func() time.Time      // nil: time.Now
 	Logger         *slog.Logger          // nil: discards
 	Registerer     prometheus.Registerer // nil: no metrics
@@ -34,6 +35,8 @@ type Service struct {
 	cfg     Config
 	runtime *coordinator.Runtime
 	metrics *metrics
+	// initializing are what share coordinators are being asked for.
+	initializing *initializations
 }
 
 // Caller is who sent a request.
@@ -65,7 +68,7 @@ func New(cfg Config) *Service {
 		cfg.Topics = func() Topics { return noTopics{} }
 	}
 	cfg.Settings = cached(cfg.Settings, cfg.Clock)
-	s := &Service{cfg: cfg}
+	s := &Service{cfg: cfg, initializing: newInitializations()}
 	s.runtime = coordinator.New(coordinator.Config{
 		Name: "__consumer_offsets",
 		Log:  cfg.Log,
@@ -85,7 +88,10 @@ func New(cfg Config) *Service {
 }
 
 // Close ends every shard; requests that wait are answered NOT_COORDINATOR. The log must outlive it.
-func (s *Service) Close() { s.runtime.Close() }
+func (s *Service) Close() {
+	s.initializing.close()
+	s.runtime.Close()
+}
 
 // OnElection says that this broker leads the partition of __consumer_offsets since leaderEpoch: its groups are loaded.
 // It returns at once.

@@ -26,6 +26,22 @@ type Settings struct {
 	MigrationPolicy   string   // group.consumer.migration.policy
 	// Consumer is what applies to a group of the consumer protocol (resource type GROUP); nil: the defaults.
 	Consumer func(tenant, group string) ConsumerSettings
+
+	ShareMaxSize int32 // group.share.max.size
+	// Share is what applies to a share group (resource type GROUP); nil: the defaults.
+	Share func(tenant, group string) ShareSettings
+}
+
+// ShareSettings are those that a share group may have of its own.
+type ShareSettings struct {
+	SessionTimeoutMillis     int32 // share.session.timeout.ms
+	HeartbeatIntervalMillis  int32 // share.heartbeat.interval.ms
+	AssignmentIntervalMillis int32 // share.assignment.interval.ms
+}
+
+// DefaultShareSettings are Kafka's defaults.
+func DefaultShareSettings() ShareSettings {
+	return ShareSettings{SessionTimeoutMillis: 45000, HeartbeatIntervalMillis: 5000, AssignmentIntervalMillis: 1000}
 }
 
 // ConsumerSettings are those that a group of the consumer protocol may have of its own.
@@ -68,6 +84,7 @@ func DefaultSettings() Settings {
 		NewMemberJoinTimeoutMillis:  5 * 60 * 1000,
 		MaxBatchBytes:               1048588,
 		ConsumerMaxSize:             1<<31 - 1,
+		ShareMaxSize:                200,
 		ConsumerAssignors:           []string{"uniform", "range"},
 		MigrationPolicy:             "bidirectional",
 	}

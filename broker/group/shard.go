@@ -22,6 +22,7 @@ type shard struct {
 	keeping  bool // between Begin and Commit or Rollback
 	figures  figures
 	leaving  []*group // groups of which nothing may be left once the records of the step are replayed
+	shares   map[groupKey]*shareTimers
 	stranded []*group // consumer groups that came back with an undone write, and have classic members by now
 }
 
@@ -29,12 +30,12 @@ type shard struct {
 type figures struct {
 	groups                                [stateCount]int64
 	consumers                             [consumerStateCount]int64
-	offsets                               int64
+	shares, offsets                       int64
 	commits, expired, deleted, rebalances int64
 }
 
 func newShard(settings func() Settings, topics func() Topics) *shard {
-	s := &shard{settings: settings, topics: topics, groups: make(map[groupKey]*group), open: make(map[int64]map[groupKey]bool)}
+	s := &shard{settings: settings, topics: topics, groups: make(map[groupKey]*group), open: make(map[int64]map[groupKey]bool), shares: make(map[groupKey]*shareTimers)}
 	s.sweep = newTimer(s.expireOffsets)
 	return s
 }
@@ -108,6 +109,18 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 		s.consumerHeartbeat(e, ticket, now, do)
 	case describeConsumersRequest:
 		do.reply(ticket, s.describeConsumers(e, now))
+	case shareHeartbeatRequest:
+		s.shareHeartbeat(e, ticket, now, do)
+	case shareInitialized:
+		s.shareInitialized(e, ticket, now, do)
+	case describeSharesRequest:
+		do.reply(ticket, s.describeShares(e))
+	case shareOffsetsRequest:
+		do.reply(ticket, s.shareOffsets(e))
+	case alterShareRequest:
+		s.alterShare(e, ticket, now, do)
+	case forgetShareRequest:
+		s.forgetShare(e, ticket, now, do)
 	case topicsChanged:
 		s.onTopicsChanged(e, now, do)
 	case describeRequest:
@@ -180,6 +193,8 @@ func (s *shard) uncount(g *group) { s.countBy(g, -1) }
 func (s *shard) countBy(g *group, by int64) {
 	if g.consumer != nil {
 		s.figures.consumers[g.consumer.state()] += by
+	} else if g.share != nil {
+		s.figures.shares += by
 	} else {
 		s.figures.groups[g.state] += by
 	}
