@@ -39,7 +39,7 @@ func startTrio(t *testing.T) []*Broker {
 		b, err := New(Config{
 			NodeID: v.NodeID, Directory: t.TempDir(), KafkaAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0", ShutdownGrace: 10 * time.Second,
 			Cluster: Cluster{Address: v.Address, InitialVoters: voters},
-			Static:  map[string]string{"offsets.topic.num.partitions": "1"},
+			Static:  map[string]string{"offsets.topic.num.partitions": "1", "transaction.state.log.num.partitions": "3"},
 		}, slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", v.NodeID))
 		if err != nil {
 			t.Fatal(err)
@@ -89,6 +89,7 @@ func TestThreeBrokers(t *testing.T) {
 	t.Run("every broker creates topics", func(t *testing.T) { everyBrokerCreatesTopics(t, brokers) })
 	t.Run("lag is known where there is no replica", func(t *testing.T) { endsAreKnownEverywhere(t, brokers) })
 	t.Run("committed offsets do not go back", func(t *testing.T) { committedOffsetsDoNotGoBack(t, brokers) })
+	t.Run("transactions", func(t *testing.T) { transactions(t, brokers...) })
 }
 
 // Whatever broker a topic is created at, that broker shows it at once, with three replicas and all its brokers.

@@ -108,7 +108,7 @@ func (t *Table) Append(in *Info, check Check, undo *Undo) (completed CompletedTx
 		s = t.add(in.ProducerID)
 	}
 	if in.Transactional && len(t.verifying) > 0 {
-		undo.verification = t.endVerification(in.ProducerID)
+		undo.verification = t.endVerification(in)
 	}
 	if in.Control {
 		completed, ended = t.end(s, in)

@@ -89,11 +89,14 @@ func (t *Table) checkVerifiedSequence(s *State, in *Info) error {
 	return nil
 }
 
-// endVerification makes the guard void: the transaction is open, or over. It returns what Undo needs.
-func (t *Table) endVerification(id int64) *verification {
-	v := t.verifying[id]
-	if v != nil {
-		delete(t.verifying, id)
+// endVerification makes the guard void: the transaction is open, or over. It returns what Undo needs. The marker of a
+// transaction before leaves it as it is: with an epoch for each transaction, what ends the batch's own one has a later epoch
+// than the batch, and the coordinator may be asked, and hold its answer, while the one before is still being completed.
+func (t *Table) endVerification(in *Info) *verification {
+	v := t.verifying[in.ProducerID]
+	if v == nil || in.Control && v.bumps && in.Epoch <= v.epoch {
+		return nil
 	}
+	delete(t.verifying, in.ProducerID)
 	return v
 }

@@ -72,6 +72,19 @@ func TestAMarkerBetweenQuestionAndAppendRefusesTheAppend(t *testing.T) {
 	}
 }
 
+// Where epochs rise, a batch may be asked about while the transaction before still waits for its marker here.
+func TestTheMarkerOfTheTransactionBeforeLeavesTheQuestion(t *testing.T) {
+	g := &guarded{t: t}
+	g.ask(0, 0, true)
+	g.want(g.data(0, 0, g.given[0]), nil)
+	g.ask(1, 0, true)
+	g.want(g.marker(1, 2, true), nil)
+	g.want(g.data(1, 0, g.given[1]), nil)
+	if s := g.table.states[7]; !s.hasOpen(1) || s.TxnFirstOffset != 2 {
+		t.Fatalf("the producer is %+v", s)
+	}
+}
+
 func TestAnAnswerOfAnEarlierQuestionOpensNothing(t *testing.T) {
 	g := &guarded{t: t}
 	g.ask(0, 0, false)
