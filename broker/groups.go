@@ -42,10 +42,11 @@ func (b *Broker) groupSettings() group.Settings {
 		ShareMaxSize: s.Int32("group.share.max.size"),
 		Share:        b.shareGroupSettings,
 
-		ConsumerMaxSize:   s.Int32("group.consumer.max.size"),
-		ConsumerAssignors: s.List("group.consumer.assignors"),
-		MigrationPolicy:   s.String("group.consumer.migration.policy"),
-		Consumer:          func(tenant, id string) group.ConsumerSettings { return b.consumerSettings(tenant, id, consumer) },
+		HeartbeatHoldMillis: s.Int32("millrace.group.heartbeat.hold.max.ms"),
+		ConsumerMaxSize:     s.Int32("group.consumer.max.size"),
+		ConsumerAssignors:   s.List("group.consumer.assignors"),
+		MigrationPolicy:     s.String("group.consumer.migration.policy"),
+		Consumer:            func(tenant, id string) group.ConsumerSettings { return b.consumerSettings(tenant, id, consumer) },
 
 		MinSessionTimeoutMillis:     s.Int32("group.min.session.timeout.ms"),
 		MaxSessionTimeoutMillis:     s.Int32("group.max.session.timeout.ms"),

@@ -12,7 +12,8 @@ import (
 // ConsumerGroupHeartbeat, key 68, versions 0 and 1 (KIP-848). Kafka: KafkaApis.handleConsumerGroupHeartbeat,
 // GroupMetadataManager.consumerGroupHeartbeat.
 //
-// Deviations: the heartbeat interval told to a member that waits for partitions is short (group/consumerpace.go); a regular
+// Deviations: an answer without news may be held back until there is some (heldheartbeat.go), and the heartbeat interval told
+// after that, or to a member that waits for partitions, is short (group/consumerpace.go); a regular
 // expression is resolved before the first heartbeat that brings it is answered, and again as soon as topics change.
 func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeatRequest) kmsg.Response {
 	refuse := func(err *kerr.Error) kmsg.Response {
@@ -36,7 +37,11 @@ func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeat
 	laterSee := func(topic string) bool {
 		return s.Allowed(later, security.OperationDescribe, security.ResourceTopic, topic)
 	}
-	return s.Groups.ConsumerGroupHeartbeat(c.Context, groupCaller(c), r, laterSee)
+	answer, watch := s.Groups.ConsumerGroupHeartbeat(c.Context, groupCaller(c), r, laterSee)
+	if watch == nil {
+		return answer
+	}
+	return &heldHeartbeat{answer, watch}
 }
 
 // speaksConsumerProtocol reports whether the cluster has finalized the protocol and the broker offers it.

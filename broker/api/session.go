@@ -81,6 +81,7 @@ type session struct {
 	produce  produceStage
 	fetch    fetchState
 	follower *replica.FollowerSession // of the broker that follows this one on this connection; nil: none does
+	held     heldAnswer               // of a heartbeat without news
 	hinted   []int32                  // leaders that the answer being written names; empty between answers
 	check    record.Validator
 }
@@ -115,7 +116,9 @@ func (s *session) Handle(req *server.Request, w *server.Writer) error {
 			return err
 		}
 	} else {
-		err = s.handleDecoded(row, req, w)
+		if err = s.handleDecoded(row, req, w); s.held.answer != nil {
+			return err
+		}
 	}
 	s.api.metrics.served(req.Key, 1, s.services.Clock().Sub(start))
 	return err
@@ -129,8 +132,12 @@ func (s *session) Settle(w *server.Writer) error {
 	return s.settleProduce(w)
 }
 
-// Resume goes on with a Fetch that was suspended.
+// Resume goes on with a Fetch that was suspended, or gives the answer to a heartbeat.
 func (s *session) Resume(w *server.Writer) error {
+	if s.held.answer != nil {
+		s.letGo(w)
+		return nil
+	}
 	s.unwatch()
 	s.fetch.suspended = false
 	began := s.fetch.began
@@ -141,8 +148,13 @@ func (s *session) Resume(w *server.Writer) error {
 	return err
 }
 
-// Signalled reports whether there is news for a suspended Fetch.
-func (s *session) Signalled() bool { return len(s.waiter.C) > 0 }
+// Signalled reports whether there is news for a suspended answer.
+func (s *session) Signalled() bool {
+	if s.held.answer != nil {
+		return s.held.watch.Told()
+	}
+	return len(s.waiter.C) > 0
+}
 
 // Close ends the session.
 func (s *session) Close() {
@@ -151,6 +163,9 @@ func (s *session) Close() {
 	}
 	if s.fetch.suspended {
 		s.unwatch()
+	}
+	if s.held.answer != nil {
+		s.held.watch.Forget()
 	}
 	s.fetch.release()
 	if s.timer != nil {
@@ -229,6 +244,12 @@ func (s *session) handleDecoded(row *Row, req *server.Request, w *server.Writer)
 		return fmt.Errorf("%s request version %d was refused", kmsg.NameForKey(row.Key), decoded.GetVersion())
 	}
 	answer.SetVersion(decoded.GetVersion())
+	if h, quiet := answer.(*heldHeartbeat); quiet {
+		if held, err := s.hold(w, h, correlationID, flexible); held || err != nil {
+			return err
+		}
+		answer = h.ConsumerGroupHeartbeatResponse
+	}
 	s.encode(w, correlationID, flexible && answer.Key() != int16(kmsg.ApiVersions), answer)
 	return nil
 }

@@ -56,12 +56,21 @@ func (s *shard) reviveConsumer(g *group, now time.Time) {
 			s.draft(g.key, c, now, &effects{}).watchRevocation(m)
 		}
 	}
-	look := newTimer(func(now time.Time, do *effects) { s.refreshConsumer(g.key, nil, now, do) })
-	s.timers.schedule(look, now)
+	s.lookAtTopics(g.key, c, now)
+}
+
+// lookAgainAfter is when a change of topics that a group was told of is checked: what was written of it may have failed.
+const lookAgainAfter = 5 * time.Second
+
+// lookAtTopics has a group look at its topics at some time.
+func (s *shard) lookAtTopics(key groupKey, c *consumerGroup, at time.Time) {
+	c.looking.fire = func(now time.Time, do *effects) { s.refreshConsumer(key, nil, now, do) }
+	s.timers.schedule(c.looking, at)
 }
 
 // onTopicsChanged assigns groups anew that subscribe to topics that came, went or grew.
 func (s *shard) onTopicsChanged(e topicsChanged, now time.Time, do *effects) {
+	do.Divisible = true // a group whose epoch is written without a target gets one at its next heartbeat
 	for _, key := range s.sortedKeys() {
 		if g := s.groups[key]; key.tenant == e.tenant && g.consumer != nil && len(g.consumer.members) > 0 {
 			s.refreshConsumer(key, e.names, now, do)
@@ -95,6 +104,7 @@ func (s *shard) refreshConsumer(key groupKey, names map[string]bool, now time.Ti
 		if s.mayAssign(d, now) {
 			d.assign()
 		}
+		s.lookAtTopics(key, c, now.Add(lookAgainAfter))
 	}
 }
 

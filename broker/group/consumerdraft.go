@@ -20,6 +20,7 @@ type draft struct {
 	regexes map[string]*resolvedRegex
 
 	epoch, assignmentEpoch int32
+	assignmentMillis       int64
 	metadataHash           uint64
 	creationMillis         int64
 }
@@ -28,7 +29,7 @@ func (s *shard) draft(key groupKey, c *consumerGroup, now time.Time, do *effects
 	return &draft{
 		s: s, key: key, now: now, do: do, before: c,
 		members: make(map[string]*consumerMember), targets: make(map[string]assignor.Partitions), regexes: make(map[string]*resolvedRegex),
-		epoch: c.epoch, assignmentEpoch: c.assignmentEpoch, metadataHash: c.metadataHash, creationMillis: c.creationMillis,
+		epoch: c.epoch, assignmentEpoch: c.assignmentEpoch, assignmentMillis: c.assignmentMillis, metadataHash: c.metadataHash, creationMillis: c.creationMillis,
 	}
 }
 
@@ -154,7 +155,7 @@ func (d *draft) assign() {
 			d.do.write(consumerTargetRecord(d.key, m.id, next))
 		}
 	}
-	d.assignmentEpoch = d.epoch
+	d.assignmentEpoch, d.assignmentMillis = d.epoch, d.now.UnixMilli()
 	d.do.write(consumerTargetEpochRecord(d.key, d.epoch, d.now.UnixMilli()))
 }
 

@@ -39,6 +39,8 @@ type consumerGroup struct {
 
 	// Not in the log.
 	soft      map[string]*memberTimers
+	news      *news
+	looking   *timer                             // looks whether topics changed
 	assigning *timer                             // makes the target when the pause between two assignments is over
 	allowed   map[string]func(topic string) bool // by regular expression: what its last heartbeat's sender may see
 }
@@ -117,7 +119,7 @@ func newConsumerGroup() *consumerGroup {
 		members:        make(map[string]*consumerMember), static: make(map[string]string),
 		target: make(map[string]assignor.Partitions), owners: make(map[TopicID]map[int32]string),
 		regexes: make(map[string]*resolvedRegex), subscribers: make(map[string]int), matchers: make(map[string]int),
-		soft: make(map[string]*memberTimers), assigning: newTimer(nil), allowed: make(map[string]func(string) bool),
+		soft: make(map[string]*memberTimers), news: &news{}, assigning: newTimer(nil), looking: newTimer(nil), allowed: make(map[string]func(string) bool),
 	}
 }
 

@@ -68,7 +68,13 @@ func (s *shard) consumerHeartbeat(e consumerHeartbeatRequest, ticket coordinator
 	}
 	next := d.reconcile(updated, e.body.Topics, resubscribed)
 	s.startConsumerSession(e.key, c, next, now)
-	do.reply(ticket, d.heartbeatAnswer(e.body, m, next))
+	answer := d.heartbeatAnswer(e.body, m, next)
+	if answer.Assignment == nil && next.isReconciled(d.epoch) && c.epoch == d.epoch && next.epoch == e.body.MemberEpoch {
+		answer.HeartbeatIntervalMillis = s.consumerSettings(e.key).HeartbeatIntervalMillis
+		do.reply(ticket, &heldHeartbeat{answer, c.news.watch()})
+		return
+	}
+	do.reply(ticket, answer)
 }
 
 // consumerGroupFor finds the group of a heartbeat. The first member's makes it; a classic group becomes one.
@@ -226,34 +232,37 @@ func (d *draft) update(before, m *consumerMember, e consumerHeartbeatRequest) (r
 		d.members[m.id] = m
 	}
 	topicsChanged := !slices.Equal(before.topics, m.topics)
-	regexChanged := d.updateRegex(before, m, e)
+	regexChanged, rematched := d.updateRegex(before, m, e)
 	if d.epoch == 0 && d.creationMillis == -1 {
 		d.creationMillis = d.now.UnixMilli()
 	}
-	if d.epoch == 0 || !known || topicsChanged || regexChanged {
+	if d.epoch == 0 || !known || topicsChanged || regexChanged || rematched {
 		d.bump()
 	}
 	return topicsChanged || regexChanged
 }
 
-// updateRegex resolves a regular expression that nobody had, and forgets one that nobody has any more.
-func (d *draft) updateRegex(before, m *consumerMember, e consumerHeartbeatRequest) (changed bool) {
+// updateRegex resolves a regular expression that nobody had, and forgets one that nobody has any more. One that was resolved
+// by another coordinator is matched again: this one has not heard of topics that came since.
+func (d *draft) updateRegex(before, m *consumerMember, e consumerHeartbeatRequest) (changed, rematched bool) {
 	c := d.before
 	if before.regex != m.regex && before.regex != "" && c.matchers[before.regex] == 1 && c.regexes[before.regex] != nil {
 		d.regexes[before.regex] = nil
+		delete(c.allowed, before.regex)
 		d.do.write(consumerMemberTombstone(consumerRegularExpressionKey, d.key, before.regex))
 	}
 	if m.regex == "" {
-		return before.regex != ""
+		return before.regex != "", false
 	}
+	_, known := c.allowed[m.regex]
 	c.allowed[m.regex] = e.allowed
 	if d.regex(m.regex) == nil {
 		r := d.s.resolve(d.key.tenant, m.regex, e.allowed, d.now)
 		d.regexes[m.regex] = r
 		d.do.write(consumerRegexRecord(d.key, m.regex, r))
-		return true
+		return true, false
 	}
-	return before.regex != m.regex
+	return before.regex != m.regex, !known && d.rematch(m.regex, e.allowed)
 }
 
 // heartbeatAnswer tells a member its epoch, and its partitions when they changed or when it told everything of itself.

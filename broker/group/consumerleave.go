@@ -90,6 +90,7 @@ func (d *draft) forgetRegexes() {
 	for _, regex := range sortedKeys(d.before.regexes) {
 		if !used[regex] {
 			d.regexes[regex] = nil
+			delete(d.before.allowed, regex)
 			d.do.write(consumerMemberTombstone(consumerRegularExpressionKey, d.key, regex))
 		}
 	}

@@ -7,6 +7,12 @@ const (
 	quickHeartbeatMillis = 50
 	// quickHeartbeatsPerSecond bounds how many such heartbeats a whole group sends.
 	quickHeartbeatsPerSecond = 1000
+	// heldHeartbeatMillis is what a member is told whose heartbeat was held back until its time was over: the next one can
+	// be held again. It is the time in which a member would not hear of news.
+	heldHeartbeatMillis = 100
+	// cutShortMillis is what a member is told whose heartbeat was held back and then let go because of another request on
+	// its connection: consumers that commit all the time do not send heartbeats all the time.
+	cutShortMillis = 1000
 	// assignedPerMilli is how many members and partitions an assignment is reckoned to take a millisecond for, or more.
 	assignedPerMilli = 10
 )
@@ -16,12 +22,27 @@ const (
 // and ever more seldom the longer it takes, up to the regular interval. Unmodified clients do as they are told.
 func (d *draft) heartbeatInterval(m *consumerMember) int32 {
 	regular := d.s.consumerSettings(d.key).HeartbeatIntervalMillis
+	if m.isReconciled(d.epoch) && d.s.settings().HeartbeatHoldMillis > 0 {
+		return min(regular, heldHeartbeatMillis) // the next one can be held
+	}
 	if m.isReconciled(d.epoch) {
 		return regular
 	}
 	least := max(quickHeartbeatMillis, int64(len(d.before.members))*1000/quickHeartbeatsPerSecond)
-	waited := max(0, d.now.UnixMilli()-d.before.assignmentMillis)
+	waited := max(0, d.now.UnixMilli()-d.assignmentMillis)
 	return int32(min(int64(regular), max(least, waited/4)))
+}
+
+// HeldInterval is the heartbeat interval in milliseconds that a member is told whose answer was held back: until there
+// was news, for the whole time that it may be held, or until something else came on its connection.
+func HeldInterval(regular int32, news, whole bool) int32 {
+	switch {
+	case news:
+		return min(regular, 1)
+	case whole:
+		return min(regular, heldHeartbeatMillis)
+	}
+	return min(regular, cutShortMillis)
 }
 
 // mayAssign holds the pause between two assignments, which consumer.assignment.interval.ms bounds. What is gathered in it is

@@ -94,6 +94,9 @@ func (s *shard) replayNoConsumer(key parsedKey) {
 // setConsumer makes a group one of the consumer protocol, or takes that away.
 func (s *shard) setConsumer(g *group, c *consumerGroup) {
 	s.uncount(g)
+	if g.consumer != nil {
+		s.telling = append(s.telling, g.consumer.news)
+	}
 	g.consumer = c
 	s.count(g)
 }
@@ -122,6 +125,9 @@ func (s *shard) changeConsumer(key groupKey, change func(*consumerGroup)) {
 	g, c := s.obtainConsumer(key)
 	epoch, hash, created, assignment, millis, old := c.epoch, c.metadataHash, c.creationMillis, c.assignmentEpoch, c.assignmentMillis, c.oldMetadata
 	s.changing(g, func() { change(c) })
+	if c.assignmentEpoch != assignment {
+		s.telling = append(s.telling, c.news)
+	}
 	s.keep(func() {
 		s.changing(s.obtain(key), func() {
 			c.epoch, c.metadataHash, c.creationMillis, c.oldMetadata = epoch, hash, created, old

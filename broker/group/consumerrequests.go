@@ -13,16 +13,17 @@ import (
 )
 
 // ConsumerGroupHeartbeat answers when what it led to is committed. Allowed says which topics the caller may see; regular
-// expressions match no others.
-func (s *Service) ConsumerGroupHeartbeat(ctx context.Context, who Caller, r *kmsg.ConsumerGroupHeartbeatRequest, allowed func(topic string) bool) *kmsg.ConsumerGroupHeartbeatResponse {
-	resp := s.consumerGroupHeartbeat(ctx, who, r, allowed)
-	resp.Version = r.Version
-	return resp
+// expressions match no others. When the answer tells the member nothing new, watch is not nil: the caller may keep the
+// answer until there is news (HeldInterval says how it is paced then).
+func (s *Service) ConsumerGroupHeartbeat(ctx context.Context, who Caller, r *kmsg.ConsumerGroupHeartbeatRequest, allowed func(topic string) bool) (answer *kmsg.ConsumerGroupHeartbeatResponse, watch *Watch) {
+	answer, watch = s.consumerGroupHeartbeat(ctx, who, r, allowed)
+	answer.Version = r.Version
+	return answer, watch
 }
 
-func (s *Service) consumerGroupHeartbeat(ctx context.Context, who Caller, r *kmsg.ConsumerGroupHeartbeatRequest, allowed func(string) bool) *kmsg.ConsumerGroupHeartbeatResponse {
+func (s *Service) consumerGroupHeartbeat(ctx context.Context, who Caller, r *kmsg.ConsumerGroupHeartbeatRequest, allowed func(string) bool) (*kmsg.ConsumerGroupHeartbeatResponse, *Watch) {
 	if fault := checkConsumerHeartbeat(r, s.cfg.Settings().ConsumerAssignors); fault != nil {
-		return consumerHeartbeatError(fault.err, fault.message)
+		return consumerHeartbeatError(fault.err, fault.message), nil
 	}
 	key := groupKey{who.Tenant, r.Group}
 	e := consumerHeartbeatRequest{key: key, caller: who, body: r, allowed: allowed}
@@ -31,9 +32,12 @@ func (s *Service) consumerGroupHeartbeat(ctx context.Context, who Caller, r *kms
 	}
 	answer, err := s.ask(ctx, key, e)
 	if err != nil {
-		return consumerHeartbeatError(err, "")
+		return consumerHeartbeatError(err, ""), nil
 	}
-	return answer.(*kmsg.ConsumerGroupHeartbeatResponse)
+	if held, quiet := answer.(*heldHeartbeat); quiet {
+		return held.answer, held.watch
+	}
+	return answer.(*kmsg.ConsumerGroupHeartbeatResponse), nil
 }
 
 // newUUID is a member id in the form of Kafka's ids, 22 characters of base64url.

@@ -52,10 +52,14 @@ type countedShard struct {
 }
 
 // Settled implements coordinator.Shard.
-func (c *countedShard) Settled() { c.publish(c.figures) }
+func (c *countedShard) Settled() {
+	c.shard.Settled()
+	c.publish(c.figures)
+}
 
 // Closed implements coordinator.Shard: what the shard held is no longer here.
 func (c *countedShard) Closed() {
+	c.shard.Closed()
 	last := c.figures
 	last.groups, last.offsets, last.shares = [stateCount]int64{}, 0, 0
 	c.publish(last)

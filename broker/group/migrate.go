@@ -29,8 +29,8 @@ func allowsMigration(policy, way string) bool {
 // are replayed, and until then next holds what it will be.
 func (s *shard) upgrade(g *group, do *effects) (*group, *consumerGroup, *refusal) {
 	c := newConsumerGroup()
-	if len(g.members) == 0 && len(g.pendingJoin) == 0 && g.state == empty {
-		if g.stored != nil {
+	if len(g.members) == 0 && len(g.pendingJoin) == 0 {
+		if g.stored != nil || g.state != empty {
 			do.write(groupTombstone(g.key))
 		}
 		g.next = c

@@ -97,7 +97,7 @@ func (s *shard) replayNoGroup(key groupKey) {
 	if g == nil {
 		return
 	}
-	if s.keeping && len(g.members) > 0 {
+	if s.keeping && g.next != nil {
 		s.becomeConsumer(g)
 		return
 	}

@@ -86,6 +86,7 @@ type world struct {
 	parked   []coordinator.Result
 	log      []logged
 	said     []string
+	answers  map[coordinator.Ticket]any // of what was asked last; an error is nil
 }
 
 // logged is what the log has of a step: a record, perhaps of a transaction, or the end of one.
@@ -183,6 +184,9 @@ func (w *world) settle(r coordinator.Result, err error) {
 }
 
 func (w *world) say(ticket coordinator.Ticket, response any, err error) {
+	if w.answers != nil && err == nil {
+		w.answers[ticket] = response
+	}
 	line := ""
 	if err != nil {
 		line = coordinator.Refusal(err).Message
@@ -247,6 +251,8 @@ func (w *world) control(t *testing.T, verb string, args map[string]string) {
 		w.end(coordinator.Producer{ID: int64(number(t, args, "producer", 7)), Epoch: int16(number(t, args, "epoch", 0))}, verb == "commit-of")
 	case "drop-topic":
 		w.step(topicDeleted{defaultTenant, args["topic"]}, 0)
+	case "topics":
+		w.changeTopics(t, args)
 	default:
 		t.Fatalf("unknown command %q", verb)
 	}
@@ -300,12 +306,15 @@ func dumpDurable(s *shard) string {
 	var b strings.Builder
 	for _, key := range s.sortedKeys() {
 		g := s.groups[key]
-		if g.stored == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
+		if g.stored == nil && g.consumer == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "%s/%s\n", key.tenant, key.id)
 		if g.stored != nil {
 			fmt.Fprintf(&b, "  %s\n", showStored(g.stored))
+		}
+		if g.consumer != nil {
+			b.WriteString(dumpConsumer(key, g.consumer))
 		}
 		for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
 			for _, partition := range slices.Sorted(maps.Keys(g.offsets[topic])) {
@@ -324,6 +333,10 @@ func dumpDurable(s *shard) string {
 func (w *world) set(t *testing.T, args map[string]string) {
 	t.Helper()
 	for name, value := range args {
+		if name == "migration" {
+			w.settings.MigrationPolicy = value
+			continue
+		}
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil {
 			t.Fatal(err)
@@ -331,6 +344,10 @@ func (w *world) set(t *testing.T, args map[string]string) {
 		switch name {
 		case "max.size":
 			w.settings.MaxSize = int32(n)
+		case "consumer.max.size":
+			w.settings.ConsumerMaxSize = int32(n)
+		case "hold.ms":
+			w.settings.HeartbeatHoldMillis = int32(n)
 		case "delay.ms":
 			w.settings.InitialRebalanceDelayMillis = int32(n)
 		case "metadata.max.bytes":
@@ -410,7 +427,11 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 	case "describe":
 		return describeRequest{keys: []groupKey{key}, version: int16(number(t, args, "v", 6))}
 	case "list":
-		return listRequest{tenant: defaultTenant, states: list(args["states"])}
+		return listRequest{tenant: defaultTenant, states: list(args["states"]), types: list(args["types"])}
+	case "beat":
+		return parseBeat(t, who, key, args)
+	case "describe-consumer":
+		return describeConsumersRequest{keys: []groupKey{key}}
 	}
 	t.Fatalf("unknown request %q", verb)
 	return nil

@@ -21,6 +21,8 @@ type Settings struct {
 	NewMemberJoinTimeoutMillis  int32 // how long the first JoinGroup of a member may wait; Kafka fixes it at 5 minutes
 	MaxBatchBytes               int32 // max.message.bytes of the offsets topic
 
+	HeartbeatHoldMillis int32 // millrace.group.heartbeat.hold.max.ms
+
 	ConsumerMaxSize   int32    // group.consumer.max.size
 	ConsumerAssignors []string // group.consumer.assignors: the first is the default
 	MigrationPolicy   string   // group.consumer.migration.policy
@@ -83,6 +85,7 @@ func DefaultSettings() Settings {
 		OffsetCommitTimeoutMillis:   5000,
 		NewMemberJoinTimeoutMillis:  5 * 60 * 1000,
 		MaxBatchBytes:               1048588,
+		HeartbeatHoldMillis:         2500,
 		ConsumerMaxSize:             1<<31 - 1,
 		ShareMaxSize:                200,
 		ConsumerAssignors:           []string{"uniform", "range"},

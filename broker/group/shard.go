@@ -23,6 +23,7 @@ type shard struct {
 	figures  figures
 	leaving  []*group // groups of which nothing may be left once the records of the step are replayed
 	shares   map[groupKey]*shareTimers
+	telling  []*news  // of groups that have another target
 	stranded []*group // consumer groups that came back with an undone write, and have classic members by now
 }
 
@@ -80,9 +81,13 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 	s.leaving = s.leaving[:0]
 	switch e := event.(type) {
 	case coordinator.Tick:
+		// What one timer writes is replayed before the next one looks: those that are left are due still.
 		for t := s.timers.popDue(now); t != nil; t = s.timers.popDue(now) {
 			if t.group == nil || s.groups[t.group.key] == t.group {
 				t.fire(now, do)
+			}
+			if len(do.Records) > 0 || do.Then != nil {
+				break
 			}
 		}
 	case coordinator.Outcome:
@@ -155,10 +160,22 @@ func (s *shard) onOutcome(o coordinator.Outcome, now time.Time, do *effects) {
 func (s *shard) NextDeadline() (time.Time, bool) { return s.timers.next() }
 
 // Settled implements coordinator.Shard; whoever counts wraps the shard.
-func (s *shard) Settled() {}
+func (s *shard) Settled() {
+	for _, n := range s.telling {
+		n.tell()
+	}
+	clear(s.telling)
+	s.telling = s.telling[:0]
+}
 
-// Closed implements coordinator.Shard.
-func (s *shard) Closed() {}
+// Closed implements coordinator.Shard: whoever waits for news asks again, and finds out who is the coordinator now.
+func (s *shard) Closed() {
+	for _, g := range s.groups {
+		if g.consumer != nil {
+			g.consumer.news.tell()
+		}
+	}
+}
 
 // lookup returns the group, nil if there is none.
 func (s *shard) lookup(key groupKey) *group { return s.groups[key] }

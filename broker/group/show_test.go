@@ -14,6 +14,12 @@ import (
 
 func showResponse(response any) string {
 	switch r := response.(type) {
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		return showBeat(r)
+	case *heldHeartbeat:
+		return showBeat(r.answer) + " no news"
+	case []kmsg.ConsumerGroupDescribeResponseGroup:
+		return showDescribedConsumer(r[0])
 	case *kmsg.JoinGroupResponse:
 		if r.ErrorCode != 0 && r.Generation < 0 {
 			return fmt.Sprintf("%s member=%q", errorName(r.ErrorCode), r.MemberID)
@@ -125,6 +131,9 @@ func showRecord(record coordinator.Record) string {
 	name := key.group.id
 	if key.isOffset {
 		name = fmt.Sprintf("%s %s-%d", name, key.topic, key.partition)
+	}
+	if !key.isOffset && key.kind != groupMetadataKey {
+		return showConsumerRecord(key, record.Value)
 	}
 	if record.Value == nil {
 		return name + " tombstone"

@@ -3,9 +3,9 @@ package config
 // groupDefinitions are the settings of groups. Names, types and defaults are Kafka's.
 func groupDefinitions() []*Definition {
 	return []*Definition{
-		{Name: "consumer.assignment.interval.ms", Type: Int, Default: "1000", Synonyms: []string{"group.consumer.assignment.interval.ms"}, valid: atLeast(0), Inert: true, Documentation: "Least time between two assignments of a consumer group, in milliseconds."},
-		{Name: "consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Synonyms: []string{"group.consumer.heartbeat.interval.ms"}, valid: atLeast(1), Inert: true, Documentation: "Heartbeat interval told to members of a consumer group, in milliseconds."},
-		{Name: "consumer.session.timeout.ms", Type: Int, Default: "45000", Synonyms: []string{"group.consumer.session.timeout.ms"}, valid: atLeast(1), Inert: true, Documentation: "A member of a consumer group whose heartbeats stay out for so long is removed, in milliseconds."},
+		{Name: "consumer.assignment.interval.ms", Type: Int, Default: "1000", Synonyms: []string{"group.consumer.assignment.interval.ms"}, valid: atLeast(0), Documentation: "Least time between two assignments of a consumer group, in milliseconds."},
+		{Name: "consumer.heartbeat.interval.ms", Type: Int, Default: "5000", Synonyms: []string{"group.consumer.heartbeat.interval.ms"}, valid: atLeast(1), Documentation: "Heartbeat interval told to members of a consumer group, in milliseconds."},
+		{Name: "consumer.session.timeout.ms", Type: Int, Default: "45000", Synonyms: []string{"group.consumer.session.timeout.ms"}, valid: atLeast(1), Documentation: "A member of a consumer group whose heartbeats stay out for so long is removed, in milliseconds."},
 		{Name: "share.assignment.interval.ms", Type: Int, Default: "1000", Synonyms: []string{"group.share.assignment.interval.ms"}, valid: atLeast(0), Inert: true, Documentation: "Least time between two assignments of a share group, in milliseconds."},
 		{Name: "share.auto.offset.reset", Type: String, Default: "latest", valid: offsetReset, Inert: true, Documentation: "Where a share group begins: earliest, latest or by_duration:PnDTnHnMn.nS."},
 		{Name: "share.delivery.count.limit", Type: Int, Default: "5", Synonyms: []string{"group.share.delivery.count.limit"}, valid: atLeast(2), Inert: true, Documentation: "Deliveries of a record before it is given up."},
