@@ -12,15 +12,18 @@ import (
 const clockTicksPerSecond = 100
 
 // cpuTime is the time that a process has spent on processors, its own and the kernel's for it (proc_pid_stat(5)).
-func cpuTime(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+func cpuTime(pid int) (time.Duration, error) { return taskTime(fmt.Sprintf("/proc/%d/stat", pid)) }
+
+// taskTime reads a stat file of a process or of one of its threads.
+func taskTime(name string) (time.Duration, error) {
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return 0, err
 	}
 	_, rest, ok := strings.Cut(string(text), ") ")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 13 {
-		return 0, fmt.Errorf("unreadable /proc/%d/stat", pid)
+		return 0, fmt.Errorf("unreadable %s", name)
 	}
 	var ticks int64
 	for _, field := range fields[11:13] { // utime, stime

@@ -13,6 +13,7 @@ type peer struct {
 	name    string
 	address string
 	pid     func() int
+	dataDir string // with its logs somewhere below
 	topics  int
 }
 
@@ -66,7 +67,14 @@ func rows() []row {
 			return p.measured(func() (moved, error) { return l.run(p.address) })
 		}}
 	}
+	compaction := func(name string, codec record.Codec, total int64) row {
+		return row{name, "", func(ctx context.Context, p *peer) (figures, error) {
+			return compactionLoad{codec: codec, keys: 100_000, batchBytes: 16 << 10, totalBytes: total}.run(ctx, p)
+		}}
+	}
 	return []row{
+		compaction("compact", record.None, 640*mib),
+		compaction("compactlz4", record.LZ4, 448*mib),
 		produce("produce64k", "0.36-0.48 cpu s/GB", 100, 64<<10, record.None, 128*mib, 1024*mib),
 		produce("produce16k", "0.53 cpu s/GB", 100, 16<<10, record.None, 64*mib, 512*mib),
 		produce("produce1m", "0.21-0.43 cpu s/GB", 1024, 1_000_000, record.None, 128*mib, 1024*mib),

@@ -60,9 +60,13 @@ func settings() *log.Config {
 }
 
 func open(t testing.TB, fs vfs.FS, c *clock, cfg *log.Config) (*bench, error) {
+	return openAt(t, "/logs", fs, c, cfg)
+}
+
+func openAt(t testing.TB, path string, fs vfs.FS, c *clock, cfg *log.Config) (*bench, error) {
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dir, err := log.OpenDir(log.DirConfig{
-		Path: "/logs", FS: fs, Clock: c.time, Logger: logger, ClusterID: "c", NodeID: 1, DirectoryID: [16]byte{1}, CheckpointInterval: time.Hour,
+		Path: path, FS: fs, Clock: c.time, Logger: logger, ClusterID: "c", NodeID: 1, DirectoryID: [16]byte{1}, CheckpointInterval: time.Hour,
 	})
 	if err != nil {
 		return nil, err

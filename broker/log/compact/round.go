@@ -34,6 +34,7 @@ type round struct {
 	tamper func(f *filter) // nil but in tests
 
 	keys       *keyMap
+	hashed     []hashedKey // of the batch at hand
 	mapEnd     int64
 	tombstones bool // in the part that the map covers
 	result     Result
@@ -58,7 +59,7 @@ func (p *progress) share() float64 {
 
 func (r *round) run(ctx context.Context) error {
 	r.buffer = make([]byte, r.mine.bufferBytes())
-	r.keys = newKeyMap(min(r.mine.perThread(r.mine.KeyMapBytes), math.MaxInt32), r.mine.LoadFactor)
+	r.keys = newKeyMap(r.work.FirstDirtyOffset, min(r.mine.perThread(r.mine.KeyMapBytes), math.MaxInt32), r.mine.LoadFactor)
 	aborted, err := r.log.AbortedIn(r.work)
 	if err == nil {
 		err = r.mapKeys(ctx, newTransactions(aborted))
@@ -142,7 +143,28 @@ func (r *round) mapBatch(b record.Batch, transactions *transactions) error {
 		return err
 	}
 	defer unpacked.Done()
-	entries, base := record.NewEntries(b, unpacked.Payload), b.BaseOffset()
+	if err := r.hashKeys(b, unpacked.Payload); err != nil {
+		return err
+	}
+	for i := range r.hashed {
+		if k := &r.hashed[i]; !r.keys.put(k.key, k.offset) {
+			r.mapEnd = k.offset
+			return errMapFull
+		}
+	}
+	return nil
+}
+
+type hashedKey struct {
+	key    keyHash
+	offset int64
+}
+
+// hashKeys prepares the keys of a batch for the map. They go there together, so that the processor can wait for several
+// places of a large table at a time.
+func (r *round) hashKeys(b record.Batch, payload []byte) error {
+	entries, base := record.NewEntries(b, payload), b.BaseOffset()
+	r.hashed = r.hashed[:0]
 	var e record.Entry
 	for {
 		ok, err := entries.Next(&e)
@@ -153,10 +175,7 @@ func (r *round) mapBatch(b record.Batch, transactions *transactions) error {
 		if e.Key == nil || offset < r.work.FirstDirtyOffset {
 			continue
 		}
-		if !r.keys.put(e.Key, offset) {
-			r.mapEnd = offset
-			return errMapFull
-		}
+		r.hashed = append(r.hashed, hashedKey{r.keys.hash(e.Key), offset})
 		r.tombstones = r.tombstones || !e.HasValue
 	}
 }
