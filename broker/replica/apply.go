@@ -280,6 +280,7 @@ func (m *Manager) applySettings(after *image.Topic) {
 		if s := p.leadership.Load(); p.fetcher != nil && s != nil {
 			m.fetchers.assign(p, s)
 		}
+		p.tellSessions(newsBytes) // whom a throttle held back
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/metadata/command"
+	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
 	"github.com/millrace-io/millrace/security"
@@ -375,4 +376,34 @@ func FuzzFetchAnswer(f *testing.F) {
 			t.Fatalf("%d bytes of records in %d", total, len(body))
 		}
 	})
+}
+
+func TestThrottleThatIsChangedLetsGoOfWhoRestsForIt(t *testing.T) {
+	for _, kind := range []string{"leader", "follower"} {
+		t.Run(kind, func(t *testing.T) {
+			m := newMesh(t, 3)
+			setRate := func(rate string) {
+				m.must(func(*image.Image) (command.Group, error) {
+					return command.Group{command.SetConfig{Resource: config.Resource{Type: config.BrokerResource},
+						Values: map[string]*string{kind + ".replication.throttled.rate": &rate}}}, nil
+				})
+			}
+			setRate("1")
+			m.create("orders", map[string]string{kind + ".replication.throttled.replicas": "*"}, []int32{1, 2})
+			for i := range 10 {
+				mustAppend(t, m, 1, fmt.Sprint(i))
+			}
+			m.nodes[1].running().throttles.leader.take(1<<20, time.Now()) // as after copying for others
+			m.must(func(img *image.Image) (command.Group, error) {
+				errs, group := m.controller.AlterReassignments(img, security.DefaultTenant,
+					[]controller.Reassignment{{Topic: "orders", Partition: 0, Replicas: []int32{1, 3}}}, true)
+				return group, errors.Join(errs...)
+			})
+			if kind == "follower" {
+				m.eventually("the first answer is there", func() bool { p := m.on(3, "orders", 0); return p != nil && p.LogEndOffset() == 10 })
+			}
+			setRate("1000000000")
+			m.eventually("the replica has moved", func() bool { return slices.Equal(m.state("orders", 0).ISR, []int32{1, 3}) })
+		})
+	}
 }

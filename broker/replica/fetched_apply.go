@@ -64,6 +64,7 @@ func (f *fetcher) apply(a *fetchAnswer) {
 	}
 	for _, x := range r.resting {
 		if f.states[x.state.key] == x.state {
+			x.state.throttled = true
 			f.rest(x.state, x.until)
 		}
 	}

@@ -70,6 +70,7 @@ type fetchState struct {
 	named     bool // it is in due
 	backoff   time.Duration
 	notBefore time.Time // zero: not delayed
+	throttled bool      // it rests for a throttle and not after a failure
 }
 
 func newFetcher(m *Manager, key fetcherKey) *fetcher {
@@ -209,6 +210,7 @@ func (f *fetcher) takeChanges() {
 		s := f.states[key]
 		switch {
 		case s != nil && s.partition == c.partition && !c.remove && s.epoch == c.epoch:
+			s.relieve()
 		case c.remove:
 			f.drop(s)
 		default:
@@ -265,6 +267,7 @@ func (f *fetcher) forget(s *fetchState) {
 // delay lets a partition rest after a failure, while the others go on.
 func (f *fetcher) delay(s *fetchState) {
 	s.backoff = nextBackoff(s.backoff, f.manager.cfg.FetchBackoff)
+	s.throttled = false
 	f.rest(s, time.Now().Add(s.backoff))
 }
 
@@ -276,6 +279,13 @@ func (f *fetcher) rest(s *fetchState, until time.Time) {
 	s.notBefore = until
 	f.unname(s)
 	f.forget(s)
+}
+
+// relieve ends a rest for a throttle, since the throttle may have changed; under the same one it will rest longer the next time.
+func (s *fetchState) relieve() {
+	if s.throttled && !s.notBefore.IsZero() {
+		s.notBefore = time.Unix(1, 0)
+	}
 }
 
 // endBackoffs names the partitions that have rested long enough, and returns how long the next one has to.

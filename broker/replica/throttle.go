@@ -21,9 +21,12 @@ type throttle struct {
 	paidAt time.Time // guarded by mu: when all that was taken is paid for
 }
 
+// setRate sets another rate. What was taken at the old one is forgiven: it may have been hours.
 func (t *throttle) setRate(bytesPerSecond int64) {
 	t.mu.Lock()
-	t.rate = bytesPerSecond
+	if t.rate != bytesPerSecond {
+		t.rate, t.paidAt = bytesPerSecond, time.Time{}
+	}
 	t.mu.Unlock()
 }
 

@@ -23,6 +23,15 @@ func TestThrottleIsPaidForByWaiting(t *testing.T) {
 			t.Errorf("%d bytes after %v: wait %v, want %v", step.bytes, step.after, got, step.want)
 		}
 	}
+	limit.take(1<<40, now)
+	limit.setRate(1000)
+	if got := limit.take(0, now); got < time.Hour {
+		t.Errorf("the same rate forgives what was taken: wait %v", got)
+	}
+	limit.setRate(2000)
+	if got := limit.take(1000, now); got != 500*time.Millisecond {
+		t.Errorf("another rate: wait %v for what was taken at the old one", got)
+	}
 	limit.setRate(math.MaxInt64)
 	if got := limit.take(1<<30, now); got != 0 {
 		t.Errorf("without a limit: wait %v", got)
