@@ -12,7 +12,8 @@ import (
 //
 // The one partition is __cluster_metadata-0; its offsets are indexes of the metadata log.
 //
-// Only the leader of the quorum knows how far the others are, so the request is forwarded to it. The one listener of a node is
+// Only the leader of the quorum knows how far the others are, so the request is forwarded to it. While there is none, any node says so
+// (leader -1); Kafka leaves the request unanswered then. The one listener of a node is
 // that for other nodes; a node that is alone has none.
 func describeQuorum(s *Services, c *Call, r *kmsg.DescribeQuorumRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.DescribeQuorumResponse)

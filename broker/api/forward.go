@@ -20,6 +20,8 @@ import (
 const (
 	// forwardTimeout bounds requests that have no timeout of their own.
 	forwardTimeout = 15 * time.Second
+	// leaderlessTimeout is how long an election may take before a request is answered without a controller.
+	leaderlessTimeout = 2 * time.Second
 	// The pauses between attempts at the same controller.
 	minForwardPause = 2 * time.Millisecond
 	maxForwardPause = 50 * time.Millisecond
@@ -38,6 +40,11 @@ func (s *Services) answer(c *Call, row *Row, request kmsg.Request) kmsg.Response
 		return row.handle(s, c, request)
 	}
 	answer, err := s.askController(c, row, request)
+	if row.Leaderless && errors.Is(err, kerr.NotController) {
+		if _, known, _ := s.Metadata.WatchLeader(); !known {
+			return row.handle(s, c, request)
+		}
+	}
 	if err != nil {
 		code, message := s.outcome(err)
 		return failedAnswer(request, code, message)
@@ -48,7 +55,11 @@ func (s *Services) answer(c *Call, row *Row, request kmsg.Request) kmsg.Response
 // askController has the controller answer a request of the caller. The answer comes once this node's image holds what it
 // tells of. An error is errNoController or errUnknownOutcome, or says that the controller cannot understand this broker.
 func (s *Services) askController(c *Call, row *Row, request kmsg.Request) (kmsg.Response, error) {
-	ctx, cancel := context.WithTimeout(c.Context, timeoutOf(request))
+	patience := timeoutOf(request)
+	if row.Leaderless {
+		patience = leaderlessTimeout
+	}
+	ctx, cancel := context.WithTimeout(c.Context, patience)
 	defer cancel()
 	own := *c
 	own.ForController, own.Version = true, request.GetVersion()

@@ -19,6 +19,7 @@ import (
 //	.internal()       spoken only between brokers: on a listener of clients there is no such API
 //	.forwarded()      only the controller can answer: another broker sends the request on (forward.go)
 //	.forwardedInPart() the handler answers what is this broker's own and sends the rest on
+//	.leaderless()     while there is no controller the handler answers here, after a moment
 //	.repeatable()     changes nothing, so it may be asked again when nobody knows what became of it
 //
 // Versions are those that Apache Kafka 4.4 accepts, up to what kmsg knows. What is decoded is the handler's own: kmsg's
@@ -61,7 +62,7 @@ func Table() []Row {
 		row(0, 1, access(security.OperationAlter, security.ResourceCluster), alterPartitionReassignments).amplifies(100).forwarded(),
 		row(0, 0, access(security.OperationDescribe, security.ResourceCluster), listPartitionReassignments).amplifies(60).forwarded().repeatable(),
 		row(0, 0, access(security.OperationDelete, security.ResourceGroup), offsetDelete),
-		row(0, 2, access(security.OperationDescribe, security.ResourceCluster), describeQuorum).amplifies(60).forwarded().repeatable(),
+		row(0, 2, access(security.OperationDescribe, security.ResourceCluster), describeQuorum).amplifies(60).forwarded().repeatable().leaderless(),
 		row(2, 3, access(security.OperationClusterAction, security.ResourceCluster), alterPartition).amplifies(60).internal(),
 		row(0, 2, access(security.OperationAlter, security.ResourceCluster), updateFeatures).amplifies(60).forwarded(),
 		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), envelope).amplifies(250).internal(),
@@ -117,6 +118,7 @@ type Row struct {
 	Internal      bool // spoken on the listener between brokers only
 	Forwarded     forwarding
 	Repeatable    bool // changes nothing
+	Leaderless    bool // can be answered without the controller, though less well
 
 	newRequest func() kmsg.Request
 	guard      *guard                                             // of bodies before they are decoded; set by New
@@ -177,6 +179,11 @@ func (r Row) forwarded() Row {
 
 func (r Row) forwardedInPart() Row {
 	r.Forwarded = forwardedInPart
+	return r
+}
+
+func (r Row) leaderless() Row {
+	r.Leaderless = true
 	return r
 }
 

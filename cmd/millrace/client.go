@@ -258,7 +258,7 @@ func loadAuthorities(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// explain adds to a late network error what is wrong with the addresses that the cluster advertises.
+// explain adds to a late network error what is wrong with the metadata quorum, or with the addresses that the cluster advertises.
 func (s *session) explain(err error) error {
 	var f *failure
 	if s.client == nil || errors.As(err, &f) || !(isTimeout(err) || isNetwork(err)) {
@@ -266,6 +266,10 @@ func (s *session) explain(err error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	if quorumIsLost(ctx, s.client) {
+		return &failure{code: exitFailed, cause: err, message: err.Error() + "\nThe metadata quorum has no leader: nothing can be created, changed or elected.\n" +
+			"Start the voters that are missing: millrace cluster health"}
+	}
 	message := explainAdvertised(ctx, s.settings)
 	if message == "" {
 		return fmt.Errorf("no answer within %s: %w\nRun 'millrace doctor', or allow more time with -X timeout=1m", s.settings.timeout(), err)

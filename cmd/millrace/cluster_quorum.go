@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -63,12 +64,7 @@ func newClusterQuorumCommand(s *session) *cobra.Command {
 }
 
 func describeQuorum(ctx context.Context, client *kgo.Client) (quorumInfo, error) {
-	partition := kmsg.NewDescribeQuorumRequestTopicPartition()
-	topic := kmsg.NewDescribeQuorumRequestTopic()
-	topic.Topic, topic.Partitions = "__cluster_metadata", append(topic.Partitions, partition)
-	request := kmsg.NewPtrDescribeQuorumRequest()
-	request.Topics = append(request.Topics, topic)
-	response, err := request.RequestWith(ctx, client)
+	response, err := quorumRequest().RequestWith(ctx, client)
 	if err != nil {
 		return quorumInfo{}, quorumTrouble(err)
 	}
@@ -78,6 +74,32 @@ func describeQuorum(ctx context.Context, client *kgo.Client) (quorumInfo, error)
 	}
 	return info, nil
 }
+
+func quorumRequest() *kmsg.DescribeQuorumRequest {
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic, topic.Partitions = "__cluster_metadata", append(topic.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
+	request := kmsg.NewPtrDescribeQuorumRequest()
+	request.Topics = append(request.Topics, topic)
+	return request
+}
+
+// quorumIsLost asks a broker, once, and reports whether it says that the metadata quorum has no leader.
+func quorumIsLost(ctx context.Context, client *kgo.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, quorumPatience)
+	defer cancel()
+	for _, broker := range client.DiscoveredBrokers() {
+		response, err := broker.Request(ctx, quorumRequest()) // not tried again, as NOT_CONTROLLER would be
+		if err != nil {
+			continue
+		}
+		info, err := readQuorum(response.(*kmsg.DescribeQuorumResponse))
+		return errors.Is(err, kerr.NotController) || errors.Is(err, kerr.RequestTimedOut) || err == nil && info.Leader < 0
+	}
+	return false
+}
+
+// quorumPatience bounds looking for the cause of a failure.
+const quorumPatience = 4 * time.Second
 
 func quorumTrouble(err error) error {
 	if errors.Is(err, kgo.ErrClientClosed) || isTimeout(err) || isNetwork(err) {
