@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -158,10 +159,13 @@ func (f *fetcher) failed(err error) {
 	if f.ctx.Err() != nil {
 		return
 	}
-	f.backoff = nextBackoff(f.backoff, f.manager.cfg.FetchBackoff)
-	if f.backoff == firstBackoff {
-		f.manager.cfg.Logger.Warn("fetch from leader failed", "leader", f.key.leader, "partitions", len(f.states), "error", err)
+	last, longest := f.backoff, f.manager.cfg.FetchBackoff
+	f.backoff = nextBackoff(last, longest)
+	level := slog.LevelDebug
+	if last < longest && f.backoff == longest { // a leader that restarts is followed elsewhere, or answers again, before that
+		level = slog.LevelWarn
 	}
+	f.manager.cfg.Logger.Log(f.ctx, level, "fetch from leader failed", "leader", f.key.leader, "partitions", len(f.states), "error", err)
 	f.sleep(f.backoff)
 }
 

@@ -68,14 +68,15 @@ func (r *proposer) run(ctx context.Context) {
 		}
 		for batch := r.take(); len(batch) > 0; batch = r.take() {
 			retry, err := r.send(ctx, batch)
-			if err != nil && ctx.Err() == nil && backoff == 0 {
-				r.manager.cfg.Logger.Warn("controller does not answer a change of in-sync replicas", "partitions", len(batch), "error", err)
-			}
 			if len(retry) == 0 {
 				backoff = 0
 				continue
 			}
-			backoff = min(max(2*backoff, firstBackoff), longestRetry)
+			last := backoff
+			backoff = nextBackoff(last, longestRetry)
+			if err != nil && ctx.Err() == nil && last < longestRetry && backoff == longestRetry { // another controller was elected before that
+				r.manager.cfg.Logger.Warn("controller does not answer a change of in-sync replicas", "partitions", len(batch), "error", err)
+			}
 			select {
 			case <-ctx.Done():
 				return

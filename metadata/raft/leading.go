@@ -44,7 +44,10 @@ func (q *Quorum) lost() {
 	select {
 	case <-q.stop: // by leaving
 	default:
-		if led {
+		switch {
+		case led && q.handing.Load():
+			q.cfg.Logger.Info("handed over leadership of metadata quorum", "node.id", q.cfg.NodeID)
+		case led:
 			q.cfg.Logger.Warn("lost leadership of metadata quorum", "node.id", q.cfg.NodeID)
 		}
 	}

@@ -100,6 +100,7 @@ type Quorum struct {
 	leadsTerm atomic.Uint64 // the term in which it leads and has applied everything that earlier leaders committed; 0: none
 	stoodAt   atomic.Int64  // when it last stood for election without a timeout, in nanoseconds of Unix time
 	gainedAt  atomic.Int64  // when leadsTerm was set, in nanoseconds of Unix time
+	handing   atomic.Bool   // leadership is being handed over, because the node stops
 	leading   chan struct{} // a token for each time leadsTerm was set
 	leader    *leaderWatch
 }

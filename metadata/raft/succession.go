@@ -151,6 +151,7 @@ func (q *Quorum) handOver() {
 	if !ok {
 		return
 	}
+	q.handing.Store(true)
 	done := make(chan error, 1)
 	go func() { done <- q.raft.LeadershipTransferToServer(heir.ID, heir.Address).Error() }() // ends at the latest with raft
 	timer := time.NewTimer(handOverLimit)
