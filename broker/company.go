@@ -29,6 +29,7 @@ type company struct {
 	peers    peer.Config
 	identity *atomic.Pointer[peer.Identity] // of this node; metadata sets its directory and, once it is known, its cluster
 
+	strangers  *strangers
 	listener   net.Listener
 	mux        *peer.Mux
 	pool       *peer.Pool // for registration and heartbeats, and what replicas ask
@@ -51,8 +52,8 @@ func newCompany(b *Broker) (*company, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &company{b: b, identity: peer.NewIdentity(b.cfg.NodeID)}
-	c.peers = peer.Config{Identity: func() peer.Identity { return *c.identity.Load() }, Token: token, Logger: b.logger, Registerer: b.registry}
+	c := &company{b: b, identity: peer.NewIdentity(b.cfg.NodeID), strangers: newStrangers(b.clock, b.logger)}
+	c.peers = peer.Config{Identity: func() peer.Identity { return *c.identity.Load() }, Token: token, Stranger: c.strangers.refused, Logger: b.logger, Registerer: b.registry}
 	if c.listener, err = listen("cluster.address", b.cfg.Cluster.Address); err != nil {
 		return nil, err
 	}

@@ -19,10 +19,9 @@ import (
 	"github.com/millrace-io/millrace/security"
 )
 
-// startTrio starts three brokers of one new cluster in this process.
-func startTrio(t *testing.T) []*Broker {
+// freeVoters are three voters at addresses that are free.
+func freeVoters(t *testing.T) (voters []Voter) {
 	t.Helper()
-	var voters []Voter
 	for id := int32(1); id <= 3; id++ {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -33,6 +32,13 @@ func startTrio(t *testing.T) []*Broker {
 			t.Fatal(err)
 		}
 	}
+	return voters
+}
+
+// startTrio starts three brokers of one new cluster in this process.
+func startTrio(t *testing.T) []*Broker {
+	t.Helper()
+	voters := freeVoters(t)
 	brokers := make([]*Broker, len(voters))
 	var starting sync.WaitGroup
 	for i, v := range voters {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/millrace-io/millrace/broker/gateway"
@@ -44,22 +45,33 @@ func (b *Broker) clusterID() string {
 // startFault is there until clients are served.
 func (b *Broker) startFault() error {
 	if !b.serving.Load() {
-		return errors.New("the node is starting")
+		return b.withStrangers(errors.New("the node is starting"))
 	}
 	return nil
+}
+
+// withStrangers adds to a fault that other nodes refuse this one, which is the likely cause.
+func (b *Broker) withStrangers(fault error) error {
+	if b.company == nil {
+		return fault
+	}
+	if why := b.company.strangers.fault(); why != nil {
+		return fmt.Errorf("%w: %w", fault, why)
+	}
+	return fault
 }
 
 // lifecycleFault says why the controller would not have clients come here.
 func (b *Broker) lifecycleFault() error {
 	if b.company != nil && b.company.lifecycle.Fenced() {
-		return errors.New("the broker is fenced: the controller has not let it serve, or does not hear of it")
+		return b.withStrangers(errors.New("the broker is fenced: the controller has not let it serve, or does not hear of it"))
 	}
 	return nil
 }
 
 func (b *Broker) leaderFault() error {
 	if _, ok := b.metadata.Leader(); !ok {
-		return errors.New("the metadata quorum has no leader that this node knows")
+		return b.withStrangers(errors.New("the metadata quorum has no leader that this node knows"))
 	}
 	return nil
 }

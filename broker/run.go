@@ -35,7 +35,7 @@ import (
 func (b *Broker) Start(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.Close())
+			err = errors.Join(b.withStrangers(err), b.Close())
 		}
 	}()
 	if err := b.bind(); err != nil {

@@ -40,6 +40,9 @@ func DialPurpose(ctx context.Context, cfg Config, purpose Purpose, to Identity, 
 	})
 	if err != nil {
 		_ = conn.Close()
+		if cfg.Stranger != nil && errors.Is(err, errToken) {
+			cfg.Stranger(address)
+		}
 		return nil, Identity{}, fmt.Errorf("greet %s: %w", address, err)
 	}
 	return conn, other, nil

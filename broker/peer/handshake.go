@@ -122,6 +122,9 @@ func readAnswer(r io.Reader, token string, nonce []byte) (Identity, error) {
 		if _, err := io.ReadFull(r, reason); err != nil {
 			return Identity{}, err
 		}
+		if head[0] == refusedToken {
+			return Identity{}, fmt.Errorf("%w: %w", ErrRefused, errToken)
+		}
 		return Identity{}, fmt.Errorf("%w: %q", ErrRefused, reason)
 	}
 	if head[1] > maxClusterIDBytes {
@@ -208,7 +211,7 @@ func receive(conn net.Conn, self Identity, token string) (hello, error) {
 func judge(self Identity, h hello, proven bool) (code byte, reason string) {
 	switch {
 	case !proven:
-		return refusedToken, "the token is not that of this cluster"
+		return refusedToken, errToken.Error()
 	case h.purpose < PurposeKafka || h.purpose > PurposeJoin:
 		return refusedHello, fmt.Sprintf("purpose %d is not known here", h.purpose)
 	case h.purpose != PurposeJoin && (h.from.ClusterID == "" || self.ClusterID == ""):

@@ -45,7 +45,9 @@ type Config struct {
 	// HandshakeTimeout bounds both directions; default 5 s.
 	HandshakeTimeout time.Duration
 	// Dial opens a connection to an address; default net.Dialer. Replaced by e2e/sim and tests.
-	Dial       func(network, address string, timeout time.Duration) (net.Conn, error)
+	Dial func(network, address string, timeout time.Duration) (net.Conn, error)
+	// Stranger, if set, is called when the node at an address that was dialled turns out to have another token.
+	Stranger   func(address string)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // optional
 }
@@ -54,6 +56,8 @@ type Config struct {
 var (
 	// ErrRefused says that the other end is there and does not want this connection; the reason is in the message.
 	ErrRefused = errors.New("the other broker refused the connection")
+	// errToken is why, when the two ends do not have the same token.
+	errToken = errors.New("the token is not that of this cluster")
 	// ErrOutcomeUnknown says that a request was sent and its answer did not come.
 	ErrOutcomeUnknown = errors.New("the request was sent, its answer did not come")
 	// ErrUnknownNode says that nobody knows where a node is, or that it is no member.
