@@ -172,7 +172,7 @@ func committedOffsetsDoNotGoBack(t *testing.T, brokers []*Broker) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	admin := clientOf(t, brokers...)
-	if _, err := admin.CreateTopic(ctx, 1, 3, nil, "orders"); err != nil {
+	if _, err := admin.CreateTopic(ctx, 1, 3, nil, "progress"); err != nil {
 		t.Fatal(err)
 	}
 	var acknowledged atomic.Int64
@@ -182,7 +182,7 @@ func committedOffsetsDoNotGoBack(t *testing.T, brokers []*Broker) {
 	clients.Go(func() {
 		for at := int64(1); done.Err() == nil; at++ {
 			offsets := kadm.Offsets{}
-			offsets.AddOffset("orders", 0, at, -1)
+			offsets.AddOffset("progress", 0, at, -1)
 			if answer, err := committer.CommitOffsets(done, "g", offsets); err == nil && answer.Ok() {
 				acknowledged.Store(at)
 			}
@@ -195,7 +195,7 @@ func committedOffsetsDoNotGoBack(t *testing.T, brokers []*Broker) {
 			if err != nil || !answer.Ok() {
 				continue
 			}
-			if got, ok := answer.Lookup("orders", 0); least > 0 && (!ok || got.At < least) {
+			if got, ok := answer.Lookup("progress", 0); least > 0 && (!ok || got.At < least) {
 				t.Errorf("%d was acknowledged, %+v was read", least, got.Offset)
 				return
 			}
