@@ -5,6 +5,7 @@ package transactions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -33,12 +34,12 @@ type stage struct {
 func newStage(t *testing.T, nodes int) *stage {
 	t.Helper()
 	s := &stage{t: t, aborted: map[string]bool{}}
+	replicas := int16(min(nodes, 3))
 	s.Cluster = harness.StartCluster(t, harness.ClusterConfig{Nodes: nodes, Settings: map[string]string{
-		"group.initial.rebalance.delay.ms": "0", "replica.lag.time.max.ms": "5000",
-		"offsets.topic.replication.factor": "3", "transaction.state.log.replication.factor": "3", "default.replication.factor": "3",
+		"replica.lag.time.max.ms": "5000", "transaction.state.log.replication.factor": fmt.Sprint(replicas),
+		"transaction.state.log.min.isr": fmt.Sprint((replicas + 1) / 2),
 	}})
 	admin := kadm.NewClient(s.client())
-	replicas := int16(min(nodes, 3))
 	if created, err := admin.CreateTopic(t.Context(), stagePartitions, replicas, nil, stageTopic); err != nil || created.Err != nil {
 		t.Fatal(err, created.Err)
 	}
