@@ -24,6 +24,7 @@ const stageTopic, stagePartitions = "orders", 3
 type stage struct {
 	t *testing.T
 	*harness.Cluster
+	admin *kadm.Client
 
 	mu        sync.Mutex
 	committed []string        // guarded by mu: values that must be there, once
@@ -39,8 +40,8 @@ func newStage(t *testing.T, nodes int) *stage {
 		"replica.lag.time.max.ms": "5000", "transaction.state.log.replication.factor": fmt.Sprint(replicas),
 		"transaction.state.log.min.isr": fmt.Sprint((replicas + 1) / 2),
 	}})
-	admin := kadm.NewClient(s.client())
-	if created, err := admin.CreateTopic(t.Context(), stagePartitions, replicas, nil, stageTopic); err != nil || created.Err != nil {
+	s.admin = kadm.NewClient(s.client())
+	if created, err := s.admin.CreateTopic(t.Context(), stagePartitions, replicas, nil, stageTopic); err != nil || created.Err != nil {
 		t.Fatal(err, created.Err)
 	}
 	return s
@@ -63,6 +64,7 @@ func (s *stage) client(opts ...kgo.Opt) *kgo.Client {
 type producer struct {
 	stage   *stage
 	client  *kgo.Client
+	opts    []kgo.Opt
 	written []string // of the open transaction
 }
 
@@ -72,7 +74,7 @@ func (s *stage) producer(old bool, transactionalID string, opts ...kgo.Opt) *pro
 	if old {
 		opts = append(opts, kgo.MaxVersions(oldVersions()))
 	}
-	return &producer{stage: s, client: s.client(opts...)}
+	return &producer{stage: s, client: s.client(opts...), opts: opts}
 }
 
 func (p *producer) begin() {
@@ -88,12 +90,17 @@ func (p *producer) write(partition int32, value string) error {
 	return p.client.ProduceSync(p.stage.t.Context(), &kgo.Record{Topic: stageTopic, Partition: partition, Value: []byte(value)}).FirstErr()
 }
 
-// end commits the transaction or aborts it. What a failed commit came to nobody knows.
+// end commits the transaction or aborts it. What a failed commit came to nobody knows. A producer that cannot go on is
+// replaced by one of the same transactional id.
 func (p *producer) end(commit bool) (committed bool) {
 	p.stage.t.Helper()
 	ctx, cancel := context.WithTimeout(p.stage.t.Context(), time.Minute)
 	defer cancel()
 	err := p.client.EndTransaction(ctx, kgo.TransactionEndTry(commit))
+	if err != nil {
+		p.client.Close()
+		p.client = p.stage.client(p.opts...)
+	}
 	p.stage.mu.Lock()
 	defer p.stage.mu.Unlock()
 	switch {
@@ -137,25 +144,9 @@ func (s *stage) readCommitted() map[string]int {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
-	admin := kadm.NewClient(s.client())
+	ends := s.awaitStable()
 	reader := s.client(kgo.ConsumeTopics(stageTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	var ends kadm.ListedOffsets
-	harness.Await(s.t, "the last stable offset is the end", 90*time.Second, func(ctx context.Context) (err error) {
-		stable, err := admin.ListCommittedOffsets(ctx, stageTopic)
-		if err == nil {
-			ends, err = admin.ListEndOffsets(ctx, stageTopic)
-		}
-		if err = errors.Join(err, stable.Error(), ends.Error()); err != nil {
-			return err
-		}
-		ends.Each(func(end kadm.ListedOffset) {
-			if at, ok := stable.Lookup(end.Topic, end.Partition); !ok || at.Offset != end.Offset {
-				err = errors.New("a transaction is open")
-			}
-		})
-		return err
-	})
 	seen, left := map[string]int{}, map[int32]int64{}
 	ends.Each(func(end kadm.ListedOffset) {
 		if end.Offset > 0 {
@@ -179,16 +170,35 @@ func (s *stage) readCommitted() map[string]int {
 	return seen
 }
 
+// awaitStable waits until no transaction is open, and returns where the partitions end.
+func (s *stage) awaitStable() (ends kadm.ListedOffsets) {
+	s.t.Helper()
+	harness.Await(s.t, "no transaction is open", 90*time.Second, func(ctx context.Context) error {
+		stable, err := s.admin.ListCommittedOffsets(ctx, stageTopic)
+		if err == nil {
+			ends, err = s.admin.ListEndOffsets(ctx, stageTopic)
+		}
+		if err = errors.Join(err, stable.Error(), ends.Error()); err != nil {
+			return err
+		}
+		ends.Each(func(end kadm.ListedOffset) {
+			if at, ok := stable.Lookup(end.Topic, end.Partition); !ok || at.Offset != end.Offset {
+				err = errors.New("one is")
+			}
+		})
+		return err
+	})
+	return ends
+}
+
 // watchStable asks for the last stable offset of every partition, again and again, until stopped: it never goes back.
 func (s *stage) watchStable() (stop func()) {
-	client := s.client()
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
 	work.Go(func() {
-		admin := kadm.NewClient(client)
 		highest := make([]int64, stagePartitions)
 		for ctx.Err() == nil {
-			stable, err := admin.ListCommittedOffsets(ctx, stageTopic)
+			stable, err := s.admin.ListCommittedOffsets(ctx, stageTopic)
 			if err != nil {
 				continue
 			}
@@ -213,9 +223,8 @@ func (s *stage) watchStable() (stop func()) {
 func (s *stage) leaderOf(topic string, partition int32) int {
 	s.t.Helper()
 	var leader int32
-	admin := kadm.NewClient(s.client())
 	harness.Await(s.t, "a partition has a leader", time.Minute, func(ctx context.Context) error {
-		topics, err := admin.ListTopics(ctx, topic)
+		topics, err := s.admin.ListTopics(ctx, topic)
 		if err != nil {
 			return err
 		}
