@@ -67,9 +67,6 @@ func oldVersions() *kversion.Versions {
 	return v
 }
 
-// abortedHeader marks what must never be seen.
-const abortedHeader = "of a transaction that is aborted"
-
 func (s *copierSpec) run(ctx context.Context) error {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(s.Brokers...), kgo.TransactionalID(s.ID), kgo.TransactionTimeout(20 * time.Second),
