@@ -95,12 +95,12 @@ func TestWhatWasRefusedIsNeverSeen(t *testing.T) {
 		n, coordinator, id := startTransactional(t, 1)
 		c := n.dial()
 		for _, refusal := range []*kerr.Error{kerr.InvalidTxnState, kerr.NotCoordinator, kerr.NetworkException, kerr.TransactionAbortable} {
-			coordinator.code = refusal.Code
+			coordinator.set(refusal.Code, nil)
 			if codes := produceCodes(c.request(transactionalProduce(version, id, transactional(t, 0, 0, "refused")))); codes[0] == 0 {
 				t.Fatalf("version %d: %v let it in", version, refusal)
 			}
 		}
-		coordinator.code = 0
+		coordinator.set(0, nil)
 		c.request(transactionalProduce(version, id, transactional(t, 0, 0, "accepted")))
 		c.end(markersOf(1, 0, 0, true, 0))
 		if got := c.committedReader(0, 1<<20); !slices.Equal(got, []string{"accepted"}) {

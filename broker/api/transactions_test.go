@@ -53,6 +53,13 @@ func (s *scriptedCoordinator) send(_ context.Context, _ int32, r *kmsg.AddPartit
 	return answer, nil
 }
 
+// set changes what is answered, or done before an answer.
+func (s *scriptedCoordinator) set(code int16, before func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.code, s.before = code, before
+}
+
 func (s *scriptedCoordinator) take() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,14 +194,12 @@ func TestWhatTheCoordinatorRefusesIsToldInWordsOfTheProducersVersion(t *testing.
 		{kerr.InvalidProducerIDMapping, 9, kerr.InvalidProducerIDMapping},
 	} {
 		n, coordinator, id := startTransactional(t, 1)
-		coordinator.code = test.coordinator.Code
+		coordinator.set(test.coordinator.Code, nil)
 		c := n.dial()
 		if codes := produceCodes(c.request(transactionalProduce(test.version, id, transactional(t, 0, 0, "a")))); codes[0] != test.want.Code {
 			t.Errorf("%v, version %d: %v, want %v", test.coordinator, test.version, kerr.ErrorForCode(codes[0]), test.want)
 		}
-		coordinator.mu.Lock()
-		coordinator.code = 0
-		coordinator.mu.Unlock()
+		coordinator.set(0, nil)
 		if codes := produceCodes(c.request(transactionalProduce(test.version, id, transactional(t, 0, 0, "a")))); codes[0] != 0 {
 			t.Errorf("%v: sent again: %v", test.coordinator, kerr.ErrorForCode(codes[0]))
 		}
@@ -205,12 +210,11 @@ func TestWhatTheCoordinatorRefusesIsToldInWordsOfTheProducersVersion(t *testing.
 func TestAnAbortOvertakesTheAnswerOfTheCoordinator(t *testing.T) {
 	n, coordinator, id := startTransactional(t, 1)
 	c, other := n.dial(), n.dial()
-	coordinator.before = func() {
+	coordinator.set(0, func() {
 		if codes := other.end(markersOf(1, 0, 0, false, 0)); codes[0] != 0 {
 			t.Errorf("marker: %v", codes)
 		}
-		coordinator.before = nil
-	}
+	})
 	if codes := produceCodes(c.request(transactionalProduce(9, id, transactional(t, 0, 0, "a")))); codes[0] != kerr.InvalidTxnState.Code {
 		t.Fatalf("%v", codes)
 	}
