@@ -75,12 +75,16 @@ func (b *Broker) newShares() *share.Manager {
 
 // shareSettings are those of one share group.
 func (b *Broker) shareSettings(tenant, group string) share.Settings {
-	s := b.settings.Group(b.metadata.Image(), tenant, group)
+	i := b.metadata.Image()
+	s, bounds := b.settings.Group(i, tenant, group), b.settings.Broker(i)
+	within := func(name string) int64 { // what is set on a group counts within the broker's bounds
+		return max(bounds.Int64("group.share.min."+name), min(bounds.Int64("group.share.max."+name), s.Int64("share."+name)))
+	}
 	return share.Settings{
 		Limits: delivery.Limits{
-			MaxDeliveries: int16(s.Int32("share.delivery.count.limit")),
-			MaxInFlight:   s.Int64("share.partition.max.record.locks"),
-			Lock:          time.Duration(s.Int64("share.record.lock.duration.ms")) * time.Millisecond,
+			MaxDeliveries: int16(within("delivery.count.limit")),
+			MaxInFlight:   within("partition.max.record.locks"),
+			Lock:          time.Duration(within("record.lock.duration.ms")) * time.Millisecond,
 		},
 		ReadCommitted: s.String("share.isolation.level") == "read_committed",
 		Reset:         s.String("share.auto.offset.reset"),

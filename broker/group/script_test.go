@@ -306,6 +306,9 @@ func dumpDurable(s *shard) string {
 	var b strings.Builder
 	for _, key := range s.sortedKeys() {
 		g := s.groups[key]
+		if g.share != nil {
+			b.WriteString(dumpShare(g.share))
+		}
 		if g.stored == nil && g.consumer == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
 			continue
 		}
@@ -369,6 +372,9 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 		group = "g"
 	}
 	key := groupKey{defaultTenant, group}
+	if strings.Contains(verb, "share") {
+		return parseShare(t, who, verb, key, args)
+	}
 	switch verb {
 	case "join":
 		return parseJoin(t, who, key, args)

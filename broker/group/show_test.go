@@ -13,6 +13,9 @@ import (
 // What scripts print of answers and records.
 
 func showResponse(response any) string {
+	if s, ok := showShare(response); ok {
+		return s
+	}
 	switch r := response.(type) {
 	case *kmsg.ConsumerGroupHeartbeatResponse:
 		return showBeat(r)
@@ -131,6 +134,9 @@ func showRecord(record coordinator.Record) string {
 	name := key.group.id
 	if key.isOffset {
 		name = fmt.Sprintf("%s %s-%d", name, key.topic, key.partition)
+	}
+	if isShareKey(key.kind) {
+		return showShareRecord(key, record.Value)
 	}
 	if !key.isOffset && key.kind != groupMetadataKey {
 		return showConsumerRecord(key, record.Value)

@@ -123,6 +123,9 @@ func (s *shard) initialize(i *item, staged stage, now time.Time, do *coordinator
 		if i.stateEpoch != -1 && before.stateEpoch > i.stateEpoch {
 			return refused(kerr.FencedStateEpoch, "")
 		}
+		if i.stateEpoch == before.stateEpoch && i.start < 0 {
+			return result{state: before} // asked again by who does not know that it was done: what came since must stay
+		}
 		next.snapshotEpoch = before.snapshotEpoch + 1
 	}
 	staged.ahead[i.key] = next
