@@ -19,6 +19,7 @@ func (b *Broker) gatewayConfig() gateway.Config {
 			{Name: "metadata_leader", Fault: b.once(b.leaderFault)},
 			{Name: "registration", Fault: b.once(b.lifecycleFault)},
 			{Name: "log_directories", Fault: b.once(b.directoryFault)},
+			{Name: "log_data", Fault: b.once(b.dataFault), Warns: true},
 			store,
 		},
 		Lag: lagSource{b}, Restart: restartSource{b},
@@ -80,6 +81,23 @@ func (b *Broker) directoryFault() error {
 	faults := slices.Clone(b.leftOut)
 	for _, dir := range b.dirs {
 		faults = append(faults, dir.Err())
+	}
+	return errors.Join(faults...)
+}
+
+// dataFault names what is wrong on the disks without keeping clients away: segments whose bytes have changed, and logs that
+// are not compacted any more.
+func (b *Broker) dataFault() error {
+	var faults []error
+	for _, d := range b.replicas.Damages() {
+		faults = append(faults, fmt.Errorf("partition %s: %w (not repaired: %v)", d.Log.TopicPartition(), d.Fault, d.Kept))
+	}
+	for _, u := range b.replicas.Uncleanable() {
+		faults = append(faults, fmt.Errorf("partition %s is not compacted: %w", u.Log.TopicPartition(), u.Reason))
+	}
+	const shown = 5
+	if len(faults) > shown {
+		faults = append(faults[:shown], fmt.Errorf("and %d more", len(faults)-shown))
 	}
 	return errors.Join(faults...)
 }

@@ -107,10 +107,11 @@ func get(t *testing.T, url string, header ...string) (code int, body string) {
 
 func TestReadyNamesEveryReason(t *testing.T) {
 	cfg := testConfig(t)
-	var leader, disk error
+	var leader, disk, data error
 	cfg.Ready = []Check{
-		{"metadata leader", func() error { return leader }},
-		{"log directories", func() error { return disk }},
+		{Name: "metadata leader", Fault: func() error { return leader }},
+		{Name: "log directories", Fault: func() error { return disk }},
+		{Name: "log data", Fault: func() error { return data }, Warns: true},
 	}
 	url := serve(t, cfg)
 	for _, test := range []struct {
@@ -118,9 +119,9 @@ func TestReadyNamesEveryReason(t *testing.T) {
 		code         int
 		want         string
 	}{
-		{nil, nil, 200, `{"status":"ok","checks":[{"name":"metadata leader","status":"ok"},{"name":"log directories","status":"ok"}]}`},
-		{errors.New("none is known"), nil, 503, `{"status":"failing","checks":[{"name":"metadata leader","status":"failing","reason":"none is known"},{"name":"log directories","status":"ok"}]}`},
-		{errors.New("a"), errors.New("b"), 503, `{"status":"failing","checks":[{"name":"metadata leader","status":"failing","reason":"a"},{"name":"log directories","status":"failing","reason":"b"}]}`},
+		{nil, nil, 200, `{"status":"ok","checks":[{"name":"metadata leader","status":"ok"},{"name":"log directories","status":"ok"},{"name":"log data","status":"ok"}]}`},
+		{errors.New("none is known"), nil, 503, `{"status":"failing","checks":[{"name":"metadata leader","status":"failing","reason":"none is known"},{"name":"log directories","status":"ok"},{"name":"log data","status":"ok"}]}`},
+		{errors.New("a"), errors.New("b"), 503, `{"status":"failing","checks":[{"name":"metadata leader","status":"failing","reason":"a"},{"name":"log directories","status":"failing","reason":"b"},{"name":"log data","status":"ok"}]}`},
 	} {
 		leader, disk = test.leader, test.disk
 		for _, path := range []string{"/healthz/ready", "/healthz"} {
@@ -131,6 +132,16 @@ func TestReadyNamesEveryReason(t *testing.T) {
 		if code, body := get(t, url+"/healthz/live"); code != 200 || strings.TrimSpace(body) != `{"status":"ok","checks":[]}` {
 			t.Errorf("live: %d %s", code, body)
 		}
+	}
+}
+
+func TestAWarningKeepsNobodyAway(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Ready = []Check{{Name: "log data", Fault: func() error { return errors.New("a bit has flipped") }, Warns: true}}
+	code, body := get(t, serve(t, cfg)+"/healthz/ready")
+	want := `{"status":"ok","checks":[{"name":"log data","status":"warning","reason":"a bit has flipped"}]}`
+	if code != 200 || strings.TrimSpace(body) != want {
+		t.Errorf("%d %s, want %s", code, body, want)
 	}
 }
 

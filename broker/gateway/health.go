@@ -9,6 +9,8 @@ import (
 type Check struct {
 	Name  string
 	Fault func() error // nil: content. It must not block.
+	// Warns says that a fault is for an operator to look at, and no reason to keep clients away.
+	Warns bool
 }
 
 // healthReport is the body of the health endpoints.
@@ -26,6 +28,7 @@ type checkReport struct {
 const (
 	statusOK      = "ok"
 	statusFailing = "failing"
+	statusWarning = "warning"
 )
 
 func health(checks []Check) http.Handler {
@@ -34,8 +37,10 @@ func health(checks []Check) http.Handler {
 		for _, check := range checks {
 			one := checkReport{Name: check.Name, Status: statusOK}
 			if err := check.Fault(); err != nil {
-				one.Status, one.Reason = statusFailing, err.Error()
-				report.Status, code = statusFailing, http.StatusServiceUnavailable
+				one.Reason = err.Error()
+				if one.Status = statusWarning; !check.Warns {
+					one.Status, report.Status, code = statusFailing, statusFailing, http.StatusServiceUnavailable
+				}
 			}
 			report.Checks = append(report.Checks, one)
 		}

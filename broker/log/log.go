@@ -44,6 +44,7 @@ type Log struct {
 	warm      atomic.Bool // what a clean stop left has been loaded
 	failure   atomic.Pointer[logFailure]
 	lastFlush atomic.Int64 // millis: of the last flush, for flush.ms
+	rewriting atomic.Bool  // somebody makes segments anew
 
 	flushMu     sync.Mutex // comes after mu; guards the moves of flushed
 	truncations uint32     // guarded by flushMu

@@ -254,6 +254,7 @@ func (m *Manager) reconfigure(delta *image.Delta) {
 			m.mu.Unlock()
 			m.configureThrottles(delta.To)
 			m.cleaner.Configure(m.cleanerSettings(delta.To))
+			m.scrubber.Configure(m.scrubSettings(delta.To))
 			for t := range delta.To.AllTopics() {
 				m.applySettings(t)
 			}

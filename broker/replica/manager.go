@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/log/compact"
+	"github.com/millrace-io/millrace/broker/log/scrub"
 	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/image"
 )
@@ -63,6 +64,7 @@ type Manager struct {
 	fetchers *fetchers            // fixed after New
 	proposer *proposer            // fixed after New
 	cleaner  *compact.Cleaner     // fixed after New
+	scrubber *scrub.Scrubber      // fixed after New
 	current  atomic.Pointer[view] // of the last delta
 
 	metrics    *metrics // fixed after New
@@ -116,6 +118,11 @@ func New(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.scrubber, err = scrub.New(scrub.Config{Dirs: cfg.Dirs, Logger: cfg.Logger, Registerer: cfg.Registerer,
+		Settings: m.scrubSettings(image.Empty()), Repair: m.mend})
+	if err != nil {
+		return nil, err
+	}
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancel(context.Background())
 	m.metrics = newMetrics(cfg.Registerer, m)
@@ -127,6 +134,7 @@ func New(cfg Config) (*Manager, error) {
 		m.group.Go(func() { m.proposer.run(ctx) })
 		m.group.Go(m.watchLag)
 	}
+	m.group.Go(func() { m.scrubber.Run(ctx) })
 	if !cfg.CleanerDisabled && cfg.Settings.Broker(image.Empty()).Bool("log.cleaner.enable") {
 		m.group.Go(func() { m.cleaner.Run(ctx) })
 	}

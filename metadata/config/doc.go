@@ -12,6 +12,6 @@
 // KIP-1142.
 //
 // Our own keys: write.caching and validate.records of a topic, and write.caching.default and validate.records.default of a
-// broker, which stand in for them; millrace.drain of a broker and millrace.balance.* of the cluster. Our own defaults:
+// broker, which stand in for them; millrace.drain of a broker, millrace.balance.* and millrace.scrub.* of the cluster. Our own defaults:
 // broker.heartbeat.interval.ms and broker.session.timeout.ms.
 package config

@@ -129,6 +129,10 @@ func (c *Cleaner) Clean(ctx context.Context, l *log.Log) (Result, error) {
 }
 
 func (c *Cleaner) clean(ctx context.Context, l *log.Log, work *log.Cleanable) (Result, error) {
+	if !l.BeginRewrite() {
+		return Result{}, log.ErrLogChanged
+	}
+	defer l.EndRewrite()
 	r := &round{log: l, cfg: l.Config(), work: work, clock: c.cfg.Clock, codecs: &c.codecs, limit: &c.limit, mine: c.settings.Load(), tamper: c.tamper}
 	r.progress.total = work.CleanBytes + 2*work.DirtyBytes
 	began := time.Now()
