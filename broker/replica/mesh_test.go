@@ -245,6 +245,9 @@ func (n *meshNode) Dial(_ context.Context, nodeID int32) (Leader, error) {
 
 // Do implements Leaders.
 func (n *meshNode) Do(ctx context.Context, nodeID int32, req kmsg.Request) (kmsg.Response, error) {
+	if fetch, ok := req.(*kmsg.FetchRequest); ok {
+		return n.consume(nodeID, fetch)
+	}
 	l := newMeshLink(ctx, n, nodeID)
 	defer l.Close()
 	resp := req.ResponseKind()
