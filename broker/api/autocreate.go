@@ -108,12 +108,16 @@ func (s *Services) newTopic(name string) controller.NewTopic {
 	policy, producer := "compact", "producer"
 	segment := strconv.FormatInt(settings.Int64(prefix+"segment.bytes"), 10)
 	topic.Configs = map[string]*string{"cleanup.policy": &policy, "compression.type": &producer, "segment.bytes": &segment}
+	if name != groupMetadataTopic {
+		inSync := strconv.Itoa(int(min(int16(settings.Int32(prefix+"min.isr")), topic.ReplicationFactor)))
+		topic.Configs["min.insync.replicas"] = &inSync
+	}
 	if name == shareGroupStateTopic {
 		// Updates add to the snapshot before them, so the last record of a key is not enough; the share coordinator deletes what
 		// snapshots have replaced.
 		policy = "delete"
-		forever, inSync := "-1", strconv.Itoa(int(min(int16(settings.Int32(prefix+"min.isr")), topic.ReplicationFactor)))
-		topic.Configs["retention.ms"], topic.Configs["min.insync.replicas"] = &forever, &inSync
+		forever := "-1"
+		topic.Configs["retention.ms"] = &forever
 	}
 	return topic
 }

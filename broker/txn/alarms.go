@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// retryAbortPause is how long an abort by the broker waits that could not be written.
-	retryAbortPause = time.Second
+	// retryPause is how long what the broker does by itself waits when it could not be written.
+	retryPause = time.Second
 	// maxExpiredPerStep bounds what one sweep writes; what is left is swept after sweepPause.
 	maxExpiredPerStep = 5000
 	sweepPause        = 50 * time.Millisecond
@@ -23,6 +23,9 @@ func (s *shard) watch(t *transaction) {
 	at, ok := t.state.deadline()
 	if ok && at.Before(t.retryAbort) {
 		at = t.retryAbort
+	}
+	if t.unfinished != nil && (!ok || t.retryFinish.Before(at)) {
+		at, ok = t.retryFinish, true
 	}
 	for _, h := range t.held {
 		if !ok || h.until.Before(at) {
@@ -49,7 +52,8 @@ func (s *shard) tick(now time.Time, do *effects) {
 	}
 }
 
-// ring answers who has waited long enough, and aborts the transaction if it took too long. Kafka looks every ten seconds.
+// ring answers who has waited long enough, aborts the transaction if it took too long (Kafka looks every ten seconds), and ends
+// it if that could not be written before.
 func (s *shard) ring(t *transaction, now time.Time, do *effects) {
 	t.held = slices.DeleteFunc(t.held, func(h held) bool {
 		late := !h.until.After(now)
@@ -59,11 +63,15 @@ func (s *shard) ring(t *transaction, now time.Time, do *effects) {
 		return late
 	})
 	if at, ok := t.state.deadline(); ok && !at.After(now) && !t.retryAbort.After(now) {
-		t.retryAbort = now.Add(retryAbortPause)
+		t.retryAbort = now.Add(retryPause)
 		next := t.state.fenced(s.settings().Version, now)
 		s.write(t, t.state, next, do)
 		s.figures.timeouts++
 		do.note("transaction timed out", t, next)
+	}
+	if c := t.unfinished; c != nil && !t.retryFinish.After(now) {
+		t.unfinished = nil
+		s.complete(*c, now, do)
 	}
 	s.watch(t)
 }

@@ -84,6 +84,7 @@ type world struct {
 	pending  bool // something written is not committed
 	parked   []coordinator.Result
 	log      []coordinator.Record
+	safe     int // so many of them are committed: no other coordinator may miss them
 	jobs     []Job
 	sent     func(Job) // looks at each decision; nil: nobody does
 	said     []string
@@ -134,6 +135,7 @@ func (w *world) step(event any, ticket coordinator.Ticket) {
 		w.parked = append(w.parked, r)
 		return
 	}
+	w.safe = len(w.log)
 	w.settle(r, nil)
 }
 
@@ -311,7 +313,7 @@ func (w *world) control(t testing.TB, verb string, args map[string]string) {
 		parked := w.parked
 		w.parked = nil
 		if verb == "release" {
-			w.slow, w.pending = false, false
+			w.slow, w.pending, w.safe = false, false, len(w.log)
 		}
 		for _, r := range parked {
 			w.settle(r, err)
@@ -325,6 +327,10 @@ func (w *world) control(t testing.TB, verb string, args map[string]string) {
 	case "elect": // another coordinator, or this one again: who waits is told elsewhere
 		w.asking, w.parked = map[coordinator.Ticket]asking{}, nil
 		w.pending = false
+		if args["loses"] != "" { // what is not committed
+			w.log = w.log[:w.safe]
+		}
+		w.safe = len(w.log)
 		w.elect(int32(number(t, args["epoch"])))
 	case "exhaust": // the producer has used up its epochs
 		k := key{defaultTenant, orElse(args["id"], "t")}

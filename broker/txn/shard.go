@@ -19,7 +19,9 @@ type transaction struct {
 	alarm alarm
 	held  []held // who waits for the completion, in the order in which they came
 
-	retryAbort time.Time // an abort that timed out could not be written: not before this again
+	retryAbort  time.Time  // an abort that timed out could not be written: not before this again
+	unfinished  *completed // it has its markers, but that could not be written; tried again at retryFinish
+	retryFinish time.Time
 }
 
 // held is a request that is decided when the transaction is complete.
@@ -79,6 +81,12 @@ type completed struct {
 	coordinatorEpoch int32
 }
 
+// written is stepped when records are committed, or could not be written.
+type written struct {
+	decisions []prepared
+	ends      []completed
+}
+
 // effects gathers what a step wants done.
 type effects struct{ coordinator.Result }
 
@@ -101,9 +109,13 @@ func (e *effects) note(message string, t *transaction, s state) {
 }
 
 // then has the outcome of the records stepped. Several decisions may be written in one step.
-func (e *effects) then(p prepared) {
-	all, _ := e.Then.([]prepared)
-	e.Then = append(all, p)
+func (e *effects) then(p prepared) { e.outcome().decisions = append(e.outcome().decisions, p) }
+
+func (e *effects) outcome() *written {
+	if e.Then == nil {
+		e.Then = &written{}
+	}
+	return e.Then.(*written)
 }
 
 // Step implements coordinator.Shard.
@@ -122,7 +134,7 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 			s.complete(c, now, do)
 		}
 	case coordinator.Outcome:
-		s.onWritten(e.Event.([]prepared), e.Err, now, do)
+		s.onWritten(e.Event.(*written), e.Err, now, do)
 	case coordinator.Tick:
 		s.tick(now, do)
 	case listRequest:
@@ -188,9 +200,15 @@ func (s *shard) write(t *transaction, before, next state, do *effects) {
 }
 
 // onWritten sends the markers of decisions that are committed. What is not known to be committed yet is asked for again; what
-// could not be written is no decision any more.
-func (s *shard) onWritten(decisions []prepared, err error, now time.Time, do *effects) {
-	for _, p := range decisions {
+// could not be written is no decision any more. An end that could not be written is written later.
+func (s *shard) onWritten(w *written, err error, now time.Time, do *effects) {
+	for _, c := range w.ends {
+		if t := s.transactions[c.key]; err != nil && t != nil && t.isDecided(c.producer) {
+			t.unfinished, t.retryFinish = &c, now.Add(retryPause)
+			s.watch(t)
+		}
+	}
+	for _, p := range w.decisions {
 		t := s.transactions[p.key]
 		switch {
 		case t == nil || !t.isDecided(p.producer):
@@ -225,6 +243,7 @@ func (s *shard) complete(c completed, now time.Time, do *effects) {
 	}
 	known := t.state.completed(now)
 	do.Records = append(do.Records, stateRecord(t.key, known))
+	do.outcome().ends = append(do.outcome().ends, c)
 	waiting := t.held
 	t.held = nil
 	for _, h := range waiting {
