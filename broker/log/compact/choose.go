@@ -62,18 +62,17 @@ func (s *states) forgetClosed() {
 // take picks the next log and keeps other threads from it until give: one that is overdue, else the one with the highest
 // dirty ratio that its settings allow (LogCleanerManager.grabFilthiestCompactedLog). nil: there is none.
 func (c *Cleaner) take() (best *log.Log, work log.Cleanable) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, now := &c.states, c.cfg.Clock()
-	s.forgetClosed()
-	s.dirtyRatio, s.delayMillis, s.lookedAt = 0, 0, now
+	c.choosing.Lock() // and not mu, which nobody holds while he waits for a disk
+	defer c.choosing.Unlock()
+	now := c.cfg.Clock()
+	seen := states{lookedAt: now}
 	bestRatio := -1.0
 	for _, d := range c.cfg.Dirs {
 		if d.Err() != nil {
 			continue
 		}
 		for _, l := range d.Logs() {
-			if !s.mayClean(l, now) {
+			if !c.mayClean(l, now) {
 				continue
 			}
 			cleanable, err := l.Cleanable()
@@ -81,7 +80,7 @@ func (c *Cleaner) take() (best *log.Log, work log.Cleanable) {
 				continue // the log says so wherever it is used
 			}
 			ratio := cleanable.DirtyRatio()
-			s.dirtyRatio, s.delayMillis = max(s.dirtyRatio, ratio), max(s.delayMillis, cleanable.DelayMillis)
+			seen.dirtyRatio, seen.delayMillis = max(seen.dirtyRatio, ratio), max(seen.delayMillis, cleanable.DelayMillis)
 			if cleanable.DelayMillis > 0 {
 				ratio += math.MaxInt32 // before those that are dirty only
 			} else if ratio <= l.Config().MinCleanableDirtyRatio {
@@ -92,6 +91,11 @@ func (c *Cleaner) take() (best *log.Log, work log.Cleanable) {
 			}
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.states
+	s.forgetClosed()
+	s.dirtyRatio, s.delayMillis, s.lookedAt = seen.dirtyRatio, seen.delayMillis, now
 	if best != nil {
 		s.busy[best] = &progress{}
 	}
@@ -99,14 +103,15 @@ func (c *Cleaner) take() (best *log.Log, work log.Cleanable) {
 }
 
 // mayClean also rolls the log where it is time, so that one that nobody writes to any more is compacted to its end.
-func (s *states) mayClean(l *log.Log, now time.Time) bool {
+func (c *Cleaner) mayClean(l *log.Log, now time.Time) bool {
 	if !l.Config().Compact || l.Err() != nil || l.LogEndOffset() == l.LogStartOffset() {
 		return false
 	}
-	if s.busy[l] != nil || s.uncleanable[l] != nil || now.Before(s.resting[l]) {
-		return false
-	}
-	return l.MaybeRoll() == nil
+	c.mu.Lock()
+	s := &c.states
+	passedOver := s.busy[l] != nil || s.uncleanable[l] != nil || now.Before(s.resting[l])
+	c.mu.Unlock()
+	return !passedOver && l.MaybeRoll() == nil
 }
 
 // give ends what take began. A log that could not be cleaned rests; one that never can be is given up, and the others go

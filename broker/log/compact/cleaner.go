@@ -43,8 +43,9 @@ type Cleaner struct {
 
 	tamper func(f *filter) // plants a bug, for the test of the tests; nil
 
-	mu     sync.Mutex
-	states states // guarded by mu
+	choosing sync.Mutex // one thread looks for a log at a time; comes before mu
+	mu       sync.Mutex
+	states   states // guarded by mu
 }
 
 // NewCleaner checks the configuration; Run does the work.
