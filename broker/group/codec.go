@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // errTruncated is a record or subscription that ends before its fields do.
 var errTruncated = errors.New("ends inside a field")
+
+// errNegativePartition is a record that nobody wrote.
+var errNegativePartition = errors.New("a partition has a negative number")
 
 // reader walks the fields of a record. After the first fault every read returns zero values; err tells which it was.
 // Strings and bytes are copied out of the input.
@@ -180,6 +184,16 @@ func (r *reader) int32s() []int32 {
 		list = append(list, r.int32())
 	}
 	return list
+}
+
+// partitions reads numbers of partitions, sorted, each once.
+func (r *reader) partitions() []int32 {
+	list := r.int32s()
+	slices.Sort(list)
+	if len(list) > 0 && list[0] < 0 {
+		r.fail(errNegativePartition)
+	}
+	return slices.Compact(list)
 }
 
 func (r *reader) strings() []string {

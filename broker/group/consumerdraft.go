@@ -155,6 +155,7 @@ func (d *draft) assign() {
 			d.do.write(consumerTargetRecord(d.key, m.id, next))
 		}
 	}
+	d.s.figures.rebalances++
 	d.assignmentEpoch, d.assignmentMillis = d.epoch, d.now.UnixMilli()
 	d.do.write(consumerTargetEpochRecord(d.key, d.epoch, d.now.UnixMilli()))
 }

@@ -104,7 +104,7 @@ func (d *draft) memberFor(e consumerHeartbeatRequest) (*consumerMember, *refusal
 	if id == "" {
 		id = e.newMemberID
 	}
-	if limit := int(d.s.settings().ConsumerMaxSize); len(d.all()) >= limit && d.member(id) == nil {
+	if limit := int(d.s.settings().ConsumerMaxSize); len(d.before.members) >= limit && d.member(id) == nil {
 		return nil, refused(kerr.GroupMaxSizeReached, "The consumer group has reached its maximum capacity of %d members.", limit)
 	}
 	if r.InstanceID != nil {

@@ -291,8 +291,7 @@ func parseConsumerTarget(value []byte) (assignor.Partitions, error) {
 	}
 	target := make(assignor.Partitions)
 	for n := r.count(18); n > 0 && r.err == nil; n-- {
-		id, partitions := r.id(), r.int32s()
-		slices.Sort(partitions)
+		id, partitions := r.id(), r.partitions()
 		target[id] = partitions
 		r.tags()
 	}
@@ -317,7 +316,7 @@ func parseConsumerCurrent(value []byte, m *consumerMember) error {
 func (r *reader) held(memberEpoch int32) held {
 	h := make(held)
 	for n := r.count(18); n > 0 && r.err == nil; n-- {
-		id, partitions := r.id(), r.int32s()
+		id, partitions := r.id(), r.int32s() // in the order of their epochs
 		var epochs []int32
 		r.eachTag(func(number int, field *reader) {
 			if number == 0 {
@@ -326,6 +325,9 @@ func (r *reader) held(memberEpoch int32) held {
 		})
 		h[id] = make(map[int32]int32, len(partitions))
 		for i, p := range partitions {
+			if p < 0 {
+				r.fail(errNegativePartition)
+			}
 			h[id][p] = memberEpoch
 			if i < len(epochs) {
 				h[id][p] = epochs[i]

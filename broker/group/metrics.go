@@ -7,6 +7,7 @@ import (
 // metrics of the group coordinator.
 type metrics struct {
 	groups      [stateCount]prometheus.Gauge
+	consumers   [consumerStateCount]prometheus.Gauge
 	offsets     prometheus.Gauge
 	shares      prometheus.Gauge
 	commits     prometheus.Counter
@@ -21,7 +22,7 @@ func newMetrics(registerer prometheus.Registerer, loadedPartitions func() float6
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
 	}
 	groups := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: "groups", Help: "Groups whose coordinator is this broker, by state."}, []string{"state"})
+		Namespace: namespace, Subsystem: subsystem, Name: "groups", Help: "Classic and consumer groups whose coordinator is this broker, by type and state."}, []string{"type", "state"})
 	m := &metrics{
 		offsets: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "committed_offsets", Help: "Committed offsets that this broker holds in memory."}),
@@ -30,10 +31,13 @@ func newMetrics(registerer prometheus.Registerer, loadedPartitions func() float6
 		commits:     counter("offset_commits_total", "Offsets committed, one for each partition."),
 		expirations: counter("offset_expirations_total", "Offsets that outlived their retention."),
 		deletions:   counter("offset_deletions_total", "Offsets deleted by request or with their topic."),
-		rebalances:  counter("completed_rebalances_total", "Generations whose members got their assignment."),
+		rebalances:  counter("completed_rebalances_total", "Assignments that groups got, by their leaders or by the broker."),
 	}
 	for st := empty; st < stateCount; st++ {
-		m.groups[st] = groups.WithLabelValues(st.String())
+		m.groups[st] = groups.WithLabelValues("classic", st.String())
+	}
+	for st := consumerEmpty; st < consumerStateCount; st++ {
+		m.consumers[st] = groups.WithLabelValues("consumer", st.String())
 	}
 	if registerer != nil {
 		registerer.MustRegister(groups, m.offsets, m.shares, m.commits, m.expirations, m.deletions, m.rebalances,
@@ -61,7 +65,7 @@ func (c *countedShard) Settled() {
 func (c *countedShard) Closed() {
 	c.shard.Closed()
 	last := c.figures
-	last.groups, last.offsets, last.shares = [stateCount]int64{}, 0, 0
+	last.groups, last.consumers, last.offsets, last.shares = [stateCount]int64{}, [consumerStateCount]int64{}, 0, 0
 	c.publish(last)
 }
 
@@ -69,6 +73,9 @@ func (c *countedShard) publish(now figures) {
 	was := c.published
 	for st := range now.groups {
 		c.metrics.groups[st].Add(float64(now.groups[st] - was.groups[st]))
+	}
+	for st := range now.consumers {
+		c.metrics.consumers[st].Add(float64(now.consumers[st] - was.consumers[st]))
 	}
 	c.metrics.offsets.Add(float64(now.offsets - was.offsets))
 	c.metrics.shares.Add(float64(now.shares - was.shares))

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
+	"github.com/millrace-io/millrace/broker/group/assignor"
 )
 
 // TestRecordsAreKafkas decodes what we write with kmsg's own types.
@@ -175,10 +176,21 @@ func FuzzReplay(f *testing.F) {
 	group := groupRecord(key, &storedGroup{protocolType: "consumer", protocol: &protocol, members: []storedMember{{id: "m"}}})
 	add(group.Key, group.Value)
 	add(group.Key, append([]byte{0, 4}, group.Value[2:]...))
+	for _, r := range []coordinator.Record{
+		consumerEpochRecord(key, 7, 1, 2), consumerMemberRecord(key, &consumerMember{id: "m", topics: []string{"t"}, regex: "t"}),
+		consumerTargetEpochRecord(key, 1, 2), consumerTargetRecord(key, "m", assignor.Partitions{testTopicID("t"): {0, 1}}),
+		consumerCurrentRecord(key, &consumerMember{id: "m", assigned: held{testTopicID("t"): {0: 1}}}), consumerRegexRecord(key, "t", &resolvedRegex{topics: []string{"t"}}),
+	} {
+		add(r.Key, r.Value)
+	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		s := newShard(DefaultSettings, func() Topics { return noTopics{} })
+		s := newShard(DefaultSettings, func() Topics { return testTopics{"t": 2} })
 		if s.Replay(rawRecord(key, value)) == nil {
 			s.Loaded(time.UnixMilli(0))
+			r := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+			r.Group, r.MemberID, r.RebalanceTimeoutMillis, r.SubscribedTopicNames, r.Topics = "g", "n", 1, []string{"t"}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+			s.Step(consumerHeartbeatRequest{key: groupKey{defaultTenant, "g"}, body: r}, 1, time.UnixMilli(0))
+			s.Step(coordinator.Tick{}, 0, time.UnixMilli(1))
 		}
 		if s.Replay(rawRecord(key, nil)) == nil && len(s.groups) > 1 {
 			t.Fatal("one record made two groups")

@@ -54,6 +54,8 @@ func Spoken() []API {
 		{60, 0, 2}, // DescribeCluster
 		{61, 0, 0}, // DescribeProducers
 		{64, 0, 0}, // UnregisterBroker
+		{68, 0, 1}, // ConsumerGroupHeartbeat
+		{69, 0, 1}, // ConsumerGroupDescribe
 		{74, 0, 1}, // ListConfigResources
 		{75, 0, 0}, // DescribeTopicPartitions
 		{76, 1, 1}, // ShareGroupHeartbeat
