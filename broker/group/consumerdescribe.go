@@ -45,10 +45,7 @@ func (s *shard) describeConsumer(g *group, d *kmsg.ConsumerGroupDescribeResponse
 		m := c.members[id]
 		x := kmsg.NewConsumerGroupDescribeResponseGroupMember()
 		x.MemberID, x.InstanceID, x.RackID, x.MemberEpoch, x.ClientID, x.ClientHost = m.id, m.instanceID, m.rackID, m.epoch, m.clientID, m.clientHost
-		x.SubscribedTopics = m.topics
-		if m.regex != "" {
-			x.SubscribedTopicRegex = &m.regex
-		}
+		x.SubscribedTopics, x.SubscribedTopicRegex = m.topics, &m.regex
 		x.MemberType = 1
 		if m.classic != nil {
 			x.MemberType = 0

@@ -134,9 +134,9 @@ func (d *draft) remove(id string) {
 		consumerMemberTombstone(consumerMemberKey, d.key, id))
 }
 
-// bump raises the group's epoch: another assignment is called for.
+// bump raises the group's epoch: another assignment is called for. The first is 2, as in Kafka.
 func (d *draft) bump() {
-	d.epoch++
+	d.epoch = max(2, d.epoch+1)
 	d.metadataHash = d.hash()
 	d.do.write(consumerEpochRecord(d.key, d.epoch, d.metadataHash, d.creationMillis))
 	if d.before.oldMetadata {

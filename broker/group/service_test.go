@@ -336,7 +336,7 @@ func TestMetricsFollowTheGroups(t *testing.T) {
 			}
 			return strings.Join(values, ", ")
 		}
-		if got, want := gather(), "committed_offsets 1, groups/CompletingRebalance 1, groups/Empty 1, loaded_partitions 50, offset_commits_total 2, offset_deletions_total 1"; got != want {
+		if got, want := gather(), "committed_offsets 1, groups/CompletingRebalance/classic 1, groups/Empty/classic 1, loaded_partitions 50, offset_commits_total 2, offset_deletions_total 1"; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		for partition := range int32(50) {
