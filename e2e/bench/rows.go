@@ -73,8 +73,8 @@ func rows() []row {
 		}}
 	}
 	return []row{
-		compaction("compact", record.None, 640*mib),
-		compaction("compactlz4", record.LZ4, 448*mib),
+		compaction("compact", record.None, 512*mib),
+		compaction("compactlz4", record.LZ4, 224*mib),
 		produce("produce64k", "0.36-0.48 cpu s/GB", 100, 64<<10, record.None, 128*mib, 1024*mib),
 		produce("produce16k", "0.53 cpu s/GB", 100, 16<<10, record.None, 64*mib, 512*mib),
 		produce("produce1m", "0.21-0.43 cpu s/GB", 1024, 1_000_000, record.None, 128*mib, 1024*mib),

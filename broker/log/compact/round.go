@@ -218,30 +218,39 @@ func (r *round) groups() (groups [][]*segment.Segment) {
 }
 
 func (r *round) rewriteGroup(ctx context.Context, group []*segment.Segment, f *filter) error {
-	cleaned, err := r.log.NewCleaned(group[0].BaseOffset())
-	if err != nil {
+	o := &output{log: r.log, base: group[0].BaseOffset(), limit: r.limit, size: r.mine.bufferBytes(), bytes: r.out[:0]}
+	var err error
+	if len(group) == 1 {
+		o.source = group[0]
+	} else {
+		err = o.begin(ctx)
+	}
+	written := false
+	if err == nil {
+		err = r.fill(ctx, o, group, f)
+	}
+	if err == nil {
+		written, err = o.finish(ctx, r.work, group, f.transactions.takeKept())
+	}
+	r.out = o.bytes
+	switch {
+	case err != nil && o.segment != nil && r.log.Dir().Err() == nil: // else what lies there is the next start's business
+		return errors.Join(err, r.log.DropCleaned(o.segment))
+	case err != nil || !written:
 		return err
 	}
-	if err = r.fill(ctx, cleaned, group, f); err == nil {
-		err = r.log.FinishCleaned(r.work, group, cleaned, f.transactions.takeKept())
+	for _, s := range group {
+		r.result.ReadBytes += s.SizeBytes()
 	}
-	if err != nil {
-		if r.log.Dir().Err() == nil { // else what lies there is the next start's business
-			err = errors.Join(err, r.log.DropCleaned(cleaned))
-		}
-		return err
-	}
-	r.result.WroteBytes += cleaned.SizeBytes()
+	r.result.WroteBytes += o.segment.SizeBytes()
 	r.result.SegmentsOld += len(group)
 	r.result.SegmentsNew++
 	return nil
 }
 
-func (r *round) fill(ctx context.Context, cleaned *segment.Segment, group []*segment.Segment, f *filter) error {
-	o := &output{log: r.log, segment: cleaned, limit: r.limit, size: r.mine.bufferBytes(), bytes: r.out[:0]}
-	defer func() { r.out = o.bytes }()
+// fill hands the batches of the group through the filter.
+func (r *round) fill(ctx context.Context, o *output, group []*segment.Segment, f *filter) error {
 	for _, s := range group {
-		r.result.ReadBytes += s.SizeBytes()
 		err := r.batches(ctx, s, 0, func(b record.Batch) error {
 			if !f.mapped(b) { // the others have just been verified
 				if err := b.VerifyCRC(); err != nil {
@@ -253,11 +262,11 @@ func (r *round) fill(ctx context.Context, cleaned *segment.Segment, group []*seg
 			if o.bytes, err = f.apply(o.bytes, b); err != nil {
 				return err
 			}
-			return o.added(ctx, at)
+			return o.added(ctx, at, b)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return o.flush(ctx)
+	return nil
 }

@@ -215,3 +215,40 @@ func TestTheCleanerFollowsItsSettingsWhileItRuns(t *testing.T) {
 		<-done
 	})
 }
+
+func TestASegmentOfWhichEverythingStaysIsNotWrittenAgain(t *testing.T) {
+	cfg := settings()
+	cfg.SegmentBytes = 400 // two of them do not go into one
+	b := mustOpen(t, vfs.NewMemory(), cfg)
+	write := func(from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			if err := b.put(record.BuilderOptions{}, fmt.Sprintf("key-%03d", i), "value"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(0, 30)
+	if _, err := b.clean(); err != nil {
+		t.Fatal(err)
+	}
+	segments := b.log.Sealed()
+	write(30, 40)
+	write(12, 13) // and the fourth segment, or so, changes in its middle
+	result, err := b.clean()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for _, s := range segments {
+		if b.log.Holds(s) {
+			kept++
+		}
+	}
+	if kept < len(segments)-3 || kept == len(segments) || result.ReadBytes > 3*cfg.SegmentBytes {
+		t.Errorf("%d of %d segments are as they were; %+v", kept, len(segments), result)
+	}
+	if got, _ := b.entries(); len(got) != 40 {
+		t.Errorf("%d records are left", len(got))
+	}
+}
