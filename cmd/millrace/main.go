@@ -72,7 +72,7 @@ Exit codes: 0 ok, 1 something failed, 2 usage, 3 denied, 4 not found, 10 unhealt
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Run a broker:"}, &cobra.Group{ID: "client", Title: "Work with a cluster:"}, &cobra.Group{ID: "local", Title: "This command line:"})
 	for group, commands := range map[string][]*cobra.Command{
 		"server": {newDevCommand(), newBrokerCommand(), newConfigCommand()},
-		"client": {newTopicCommand(s), newProduceCommand(s), newConsumeCommand(s), newGroupCommand(s), newClusterCommand(s), newDoctorCommand(s)},
+		"client": {newTopicCommand(s), newProduceCommand(s), newConsumeCommand(s), newGroupCommand(s), newTxnCommand(s), newClusterCommand(s), newDoctorCommand(s)},
 		"local":  {newProfileCommand(s), newCompletionCommand(), newVersionCommand(s)},
 	} {
 		for _, c := range commands {

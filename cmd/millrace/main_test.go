@@ -220,10 +220,10 @@ func member(ts *testscript.TestScript, neg bool, args []string) {
 	<-joined
 }
 
-// transaction TOPIC VALUE commit|abort writes one record and a control record behind it.
+// transaction TOPIC VALUE commit|abort|open writes one record and, unless the transaction is left open, a control record behind it.
 func transaction(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
-		ts.Fatalf("usage: transaction TOPIC VALUE commit|abort")
+		ts.Fatalf("usage: transaction TOPIC VALUE commit|abort|open")
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv("BOOTSTRAP")), kgo.TransactionalID("script-"+args[1]), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	ts.Check(err)
@@ -231,7 +231,9 @@ func transaction(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	ts.Check(client.BeginTransaction())
 	ts.Check(client.ProduceSync(ctx, &kgo.Record{Topic: args[0], Value: []byte(args[1])}).FirstErr())
-	ts.Check(client.EndTransaction(ctx, kgo.TransactionEndTry(args[2] == "commit")))
+	if args[2] != "open" {
+		ts.Check(client.EndTransaction(ctx, kgo.TransactionEndTry(args[2] == "commit")))
+	}
 }
 
 // listen http|silent|closing NAME starts a listener that is no Kafka broker and puts its address into $NAME.
