@@ -24,11 +24,12 @@ import (
 func TestFlippedBitsAreFoundAndMended(t *testing.T) {
 	s := newScene(t, sceneConfig{
 		settings: map[string]string{"millrace.scrub.interval.ms": "1000", "millrace.scrub.bytes.per.second": "500000000"},
-		topic:    map[string]*string{"segment.bytes": kadm.StringPtr("131072")},
+		topic:    map[string]*string{"segment.bytes": kadm.StringPtr("1048576")},
+		flow:     flowConfig{partitions: 3, sizeBytes: 3000},
 		allowed:  []*regexp.Regexp{regexp.MustCompile(`bytes have changed on disk`)},
 	})
 	defer s.end()
-	const partition = 2
+	const partition = 1
 	leader := s.leader(partition)
 	follower := s.Node(leader.ID()%3 + 1)
 	for _, n := range []*harness.Node{follower, leader} {
