@@ -30,6 +30,15 @@ func groupLags(ctx context.Context, admin *kadm.Client, groups ...string) ([]kad
 	}
 	var out []kadm.DescribedGroupLag
 	for _, l := range lags.Sorted() {
+		if l.State == "Dead" || errors.Is(l.DescribeErr, kerr.GroupIDNotFound) {
+			consumers, ok, err := consumerLag(ctx, admin, l.Group)
+			if err != nil {
+				return nil, missing, err
+			}
+			if ok {
+				l = consumers
+			}
+		}
 		if err := groupTrouble(l); err != nil {
 			missing.add("group "+l.Group, err)
 			continue

@@ -60,6 +60,9 @@ func groupMembers(l kadm.DescribedGroupLag) []groupMember {
 			}
 			slices.SortFunc(member.Assigned, func(a, b assignedTopics) int { return cmp.Compare(a.Topic, b.Topic) })
 		}
+		if len(member.Assigned) == 0 {
+			member.Assigned = assignedBy(l, m.MemberID)
+		}
 		out = append(out, member)
 	}
 	return out
