@@ -37,6 +37,7 @@ type fetchState struct {
 	context   fetchContext
 	parked    bool
 	suspended bool // registered with the partitions, and left to Resume
+	following bool // the request is a follower's
 }
 
 // fetchedElementBytes is what a topic or partition of a Fetch takes in memory until it is answered.
@@ -89,13 +90,12 @@ func (s *session) handleFetch(req *server.Request, w *server.Writer) error {
 		defer s.services.MemoryBudget.Release(budgeted)
 		r.MaxWaitMillis = 0 // what others may wait for is not held while this one waits
 	}
-	f.parked = false
+	f.parked, f.following = false, false
 	if s.waiter.Notify == nil {
 		s.waiter.Notify = w.Notifier()
 	}
 	f.answer = fetchAnswer{correlationID: req.CorrelationID, version: req.Version}
 	if r.ReplicaID >= 0 {
-		defer f.release()
 		return s.fetchForFollower(w, &f.answer)
 	}
 	f.context = s.api.fetches.begin(s, r, req.Version)

@@ -18,10 +18,8 @@ import (
 //   - a request that closes a session which waits on another connection only ends that wait: the follower has something
 //     else to ask;
 //   - a new high watermark alone is told a little later, with what else comes up meanwhile.
-
-// watermarkDelay is how long an answer without records may wait for some: a follower under load learns of high
-// watermarks by the way, and one that idles has them soon enough for its readers.
-const watermarkDelay = 5 * time.Millisecond
+//
+// While there is nothing to say the request is suspended, as a consumer's is: who appends answers it.
 
 // fetchForFollower answers a follower. What it asks for is taken in before anything is read, so that the answer tells
 // the high watermark that comes of it.
@@ -42,15 +40,29 @@ func (s *session) fetchForFollower(w *server.Writer, a *fetchAnswer) error {
 	}
 	a.sessionID = s.follower.ID
 	s.askFor(r)
-	found, err := s.awaitNews(w, r)
-	if err != nil {
+	s.fetch.following = true
+	s.fetch.deadline = s.fetch.began.Add(time.Duration(r.MaxWaitMillis) * time.Millisecond)
+	s.follower.Reminded() // of what this request tells by the way
+	return s.finishFollower(w)
+}
+
+// finishFollower answers the request once there is something to say, or suspends it.
+func (s *session) finishFollower(w *server.Writer) error {
+	f := &s.fetch
+	found, err := s.awaitNews(w)
+	if err != nil || f.suspended {
 		return err
 	}
+	f.following = false
+	defer f.release()
+	if f.parked {
+		w.Unpark()
+	}
 	for i := range found {
-		s.fetch.targets = append(s.fetch.targets, followerTarget(&found[i]))
+		f.targets = append(f.targets, followerTarget(&found[i]))
 	}
 	s.follower.Told(found)
-	return s.encodeFetch(w, a)
+	return s.encodeFetch(w, &f.answer)
 }
 
 // checkFollower refuses whoever is not the broker that it says it is.
@@ -82,7 +94,7 @@ func (s *session) resumeFollower(r *fetchRequest) error {
 		if f != nil {
 			f.Close()
 		}
-		s.follower = s.services.Replicas.NewFollowerSession(r.ReplicaID, r.ReplicaEpoch)
+		s.follower = s.services.Replicas.NewFollowerSession(r.ReplicaID, r.ReplicaEpoch, s.waiter.Notify)
 		s.follower.Epoch = 1
 		return nil
 	case f == nil || f.ID != r.SessionID || f.NodeID != r.ReplicaID || f.BrokerEpoch != r.ReplicaEpoch:
@@ -116,33 +128,35 @@ func (s *session) askFor(r *fetchRequest) {
 	}
 }
 
-// awaitNews returns what there is to say, at once when that is records or an error.
-func (s *session) awaitNews(w *server.Writer, r *fetchRequest) ([]replica.Found, error) {
-	deadline := s.services.Clock().Add(time.Duration(r.MaxWaitMillis) * time.Millisecond)
-	found := s.fetch.found[:0]
-	defer func() { s.fetch.found = found }()
-	parked, delayed := false, false
+// awaitNews returns what there is to say, at once when that is records or an error. It sets suspended when whoever brings news
+// will go on.
+func (s *session) awaitNews(w *server.Writer) ([]replica.Found, error) {
+	f := &s.fetch
+	found := f.found[:0]
+	defer func() { f.found = found }()
 	for {
-		var urgent bool
-		found, urgent = s.follower.Collect(found[:0], int(r.MaxBytes))
-		now := s.services.Clock()
-		if len(found) > 0 && !delayed {
-			delayed = true
-			if soon := now.Add(watermarkDelay); soon.Before(deadline) {
-				deadline = soon
-			}
+		select {
+		case <-s.follower.C: // what it tells of is looked at now
+		default:
 		}
-		left := deadline.Sub(now)
-		if urgent || left <= 0 || s.follower.Interrupted() || s.call.Context.Err() != nil {
+		var urgent bool
+		found, urgent = s.follower.Collect(found[:0], int(f.walked.MaxBytes))
+		left := f.deadline.Sub(s.services.Clock())
+		if urgent || left <= 0 || len(found) > 0 && s.follower.Reminded() || s.follower.Interrupted() || s.call.Context.Err() != nil {
 			return found, nil
 		}
+		if len(found) > 0 {
+			s.follower.Remind()
+		}
 		s.follower.Untold(found)
-		if !parked {
-			parked = true
-			defer w.Unpark()
+		if !f.parked {
+			f.parked = true
 			if err := w.Park(); err != nil {
 				return nil, err
 			}
+		}
+		if f.suspended = w.Suspend(left); f.suspended {
+			return nil, nil
 		}
 		s.waitFor(s.call.Context, s.follower.C, left)
 	}

@@ -138,10 +138,15 @@ func (s *session) Resume(w *server.Writer) error {
 		s.letGo(w)
 		return nil
 	}
-	s.unwatch()
 	s.fetch.suspended = false
 	began := s.fetch.began
-	err := s.finishFetch(w)
+	var err error
+	if s.fetch.following {
+		err = s.finishFollower(w)
+	} else {
+		s.unwatch()
+		err = s.finishFetch(w)
+	}
 	if !s.fetch.suspended {
 		s.api.metrics.served(int16(kmsg.Fetch), 1, s.services.Clock().Sub(began))
 	}
@@ -153,6 +158,9 @@ func (s *session) Signalled() bool {
 	if s.held.answer != nil {
 		return s.held.watch.Told()
 	}
+	if s.fetch.following {
+		return len(s.follower.C) > 0
+	}
 	return len(s.waiter.C) > 0
 }
 
@@ -161,7 +169,7 @@ func (s *session) Close() {
 	if s.follower != nil {
 		s.follower.Close()
 	}
-	if s.fetch.suspended {
+	if s.fetch.suspended && !s.fetch.following {
 		s.unwatch()
 	}
 	if s.held.answer != nil {

@@ -82,7 +82,6 @@ func (p *Partition) appended(l *log.Log, entries []log.Entry) {
 		}
 	}
 	p.appendedBytes.Add(int64(bytes))
-	p.tellSessions(newsBytes)
 	if p.Topic.Settings().AckFromMemory {
 		p.hold(l, true)
 	}
@@ -90,6 +89,7 @@ func (p *Partition) appended(l *log.Log, entries []log.Entry) {
 	if !p.Topic.Settings().AckFromMemory {
 		l.RequestFlush()
 	}
+	p.tellSessions(newsBytes, true)
 }
 
 // failed notes an error of the log itself, so that later requests need not find it again.

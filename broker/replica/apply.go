@@ -281,7 +281,7 @@ func (m *Manager) applySettings(after *image.Topic) {
 		if s := p.leadership.Load(); p.fetcher != nil && s != nil {
 			m.fetchers.assign(p, s)
 		}
-		p.tellSessions(newsBytes) // whom a throttle held back
+		p.tellSessions(newsBytes, false) // whom a throttle held back
 	}
 }
 

@@ -79,7 +79,7 @@ func (p *Partition) spread(l *log.Log, here bool) {
 		}
 	}
 	p.announce(here)
-	p.tellSessions(newsWatermark)
+	p.tellSessions(newsWatermark, false)
 }
 
 // announce tells waiters about a new high watermark.
@@ -194,7 +194,7 @@ func (p *Partition) wakeAll() {
 	waiting := p.wakeAllLocked()
 	p.mu.Unlock()
 	notify(waiting, false)
-	p.tellSessions(newsRole)
+	p.tellSessions(newsRole, false)
 }
 
 // wakeAllLocked returns who has to be notified once no lock is held any more.

@@ -30,7 +30,7 @@ func (p *Partition) DeleteRecords(offset int64) (target, lowWatermark int64, err
 		if err := l.IncrementLogStartOffset(offset); err != nil {
 			return -1, -1, p.failed(err)
 		}
-		p.tellSessions(newsWatermark)
+		p.tellSessions(newsWatermark, false)
 	}
 	return offset, p.LowWatermark(), nil
 }

@@ -324,7 +324,7 @@ func (l *meshLink) serve(m *Manager, asked *kmsg.FetchRequest, answer *kmsg.Fetc
 		return nil
 	case asked.SessionEpoch == 0:
 		l.endSession()
-		l.session = m.NewFollowerSession(node, epoch)
+		l.session = m.NewFollowerSession(node, epoch, nil)
 		l.session.Epoch = 1
 	case l.session == nil || l.session.ID != asked.SessionID || l.session.Epoch != asked.SessionEpoch:
 		answer.ErrorCode = kerr.FetchSessionIDNotFound.Code

@@ -39,7 +39,7 @@ func (p *Partition) assume(state *image.Partition) {
 	p.role.Unlock()
 	notify(waiting, false)
 	if ended {
-		p.tellSessions(newsRole)
+		p.tellSessions(newsRole, false)
 	}
 	if !lead {
 		p.manager.fetchers.assign(p, state)

@@ -26,8 +26,12 @@ const (
 	newsRole                         // who leads, or whether the log can be used
 )
 
-// FollowerSession is what this broker knows of one fetcher of a follower. One goroutine owns it, that of the connection;
-// partitions only put themselves into its queue.
+// watermarkDelay is how long a new high watermark waits for records to go with it: a follower under load learns of high
+// watermarks by the way, and one that idles has them soon enough for its readers.
+const watermarkDelay = 5 * time.Millisecond
+
+// FollowerSession is what this broker knows of one fetcher of a follower. It has one owner at a time, whoever answers on its
+// connection; partitions only put themselves into its queue.
 type FollowerSession struct {
 	ID          int32
 	NodeID      int32
@@ -40,7 +44,11 @@ type FollowerSession struct {
 	// C receives one value when something was put into the queue, or the follower wants to say something else.
 	C chan struct{}
 
+	notify      func(here bool) // fixed: called after C was given its value; nil: nobody need be told
 	interrupted atomic.Bool
+	reminder    *time.Timer // tells the owner of high watermarks
+	reminding   atomic.Bool // the reminder is set
+	reminded    atomic.Bool // it has gone off
 
 	mu    sync.Mutex
 	queue []*followed // guarded by mu: partitions with news
@@ -74,9 +82,12 @@ type followed struct {
 	news atomic.Uint32 // what is new; while not 0 it is in the queue, or its owner is looking
 }
 
-// NewFollowerSession begins a session. Close ends it.
-func (m *Manager) NewFollowerSession(nodeID int32, brokerEpoch int64) *FollowerSession {
-	s := &FollowerSession{NodeID: nodeID, BrokerEpoch: brokerEpoch, manager: m, entries: map[partitionKey]*followed{}, C: make(chan struct{}, 1)}
+// NewFollowerSession begins a session. Close ends it. notify, which may be nil, is called when there is news, after C was given
+// its value: by who brings them if here, who then has time to answer; no lock is held.
+func (m *Manager) NewFollowerSession(nodeID int32, brokerEpoch int64, notify func(here bool)) *FollowerSession {
+	s := &FollowerSession{NodeID: nodeID, BrokerEpoch: brokerEpoch, manager: m, entries: map[partitionKey]*followed{}, C: make(chan struct{}, 1), notify: notify}
+	s.reminder = time.AfterFunc(time.Hour, s.remind)
+	s.reminder.Stop()
 	m.sessionsMu.Lock()
 	defer m.sessionsMu.Unlock()
 	for s.ID == 0 || m.sessions[s.ID] != nil {
@@ -95,6 +106,7 @@ func (s *FollowerSession) Close() {
 		e.leave()
 	}
 	s.entries = nil
+	s.reminder.Stop()
 }
 
 // InterruptFollower ends the wait of a session: its follower has something else to ask.
@@ -106,19 +118,39 @@ func (m *Manager) InterruptFollower(nodeID, sessionID int32) (found bool) {
 		return false
 	}
 	s.interrupted.Store(true)
-	s.signal()
+	s.signal(true)
 	return true
 }
 
 // Interrupted reports, once, whether the follower wants an answer now.
 func (s *FollowerSession) Interrupted() bool { return s.interrupted.Swap(false) }
 
-func (s *FollowerSession) signal() {
+// signal tells the owner of news; here says that the caller has the time to answer itself.
+func (s *FollowerSession) signal(here bool) {
 	select {
 	case s.C <- struct{}{}:
 	default:
 	}
+	if s.notify != nil {
+		s.notify(here)
+	}
 }
+
+// Remind has the owner told in a moment of what does not hurry.
+func (s *FollowerSession) Remind() {
+	if s.reminding.CompareAndSwap(false, true) {
+		s.reminder.Reset(watermarkDelay)
+	}
+}
+
+func (s *FollowerSession) remind() {
+	s.reminding.Store(false)
+	s.reminded.Store(true)
+	s.signal(true)
+}
+
+// Reminded reports, once, that what does not hurry has waited long enough.
+func (s *FollowerSession) Reminded() bool { return s.reminded.Swap(false) }
 
 // Size returns how many partitions the session has.
 func (s *FollowerSession) Size() int { return len(s.entries) }
@@ -141,7 +173,7 @@ func (s *FollowerSession) Ask(id image.TopicID, number int32, asked ReplicaFetch
 	if e.partition != nil {
 		e.refused = e.partition.fetchedBy(s, &e.asked)
 	}
-	e.put(newsBytes, false)
+	e.put(newsBytes)
 }
 
 // Forget takes a partition out of the session.
@@ -191,30 +223,38 @@ func (e *followed) leave() {
 	p.mu.Unlock()
 }
 
-// tellSessions puts the partition into the queues of the followers that read it.
-func (p *Partition) tellSessions(news uint32) {
+// tellSessions puts the partition into the queues of the followers that read it. here says that the caller has the time to
+// answer them, and holds no lock.
+func (p *Partition) tellSessions(news uint32, here bool) {
 	if all := p.sessions.Load(); all != nil {
-		for _, e := range *all {
-			e.put(news, true)
+		for i, e := range *all {
+			e.tell(news, here && i < servedHere)
 		}
 	}
 }
 
-// put adds news; the first to come while there was none also puts the partition into the queue.
-func (e *followed) put(news uint32, wake bool) {
+func (e *followed) tell(news uint32, here bool) {
+	switch {
+	case !e.put(news):
+	case news == newsWatermark:
+		e.session.Remind()
+	default:
+		e.session.signal(here)
+	}
+}
+
+// put adds news and reports whether they are; the first to come while there was none also puts the partition into the queue.
+func (e *followed) put(news uint32) bool {
 	old := e.news.Or(news)
 	if old&news == news {
-		return
+		return false
 	}
-	s := e.session
-	if old == 0 {
+	if s := e.session; old == 0 {
 		s.mu.Lock()
 		s.queue = append(s.queue, e)
 		s.mu.Unlock()
 	}
-	if wake {
-		s.signal()
-	}
+	return true
 }
 
 // take empties the queue.
@@ -250,12 +290,12 @@ func (s *FollowerSession) Collect(found []Found, maxBytes int) (_ []Found, urgen
 			continue
 		}
 		if bytes >= maxBytes {
-			e.put(newsBytes, true)
+			e.put(newsBytes)
 			continue
 		}
 		f, more := e.read(maxBytes-bytes, bytes == 0)
 		if more {
-			e.put(newsBytes, true)
+			e.put(newsBytes)
 		}
 		bytes += f.Slice.SizeBytes
 		news := f.Err != nil || f.Slice.SizeBytes > 0 || f.Diverging.Epoch >= 0
@@ -290,7 +330,7 @@ func (s *FollowerSession) Untold(found []Found) {
 	for i := range found {
 		found[i].Slice.Release()
 		if e := s.entries[partitionKey{found[i].Topic, found[i].Number}]; e != nil {
-			e.put(newsWatermark, false)
+			e.put(newsWatermark)
 		}
 	}
 }
@@ -323,7 +363,7 @@ func (e *followed) read(maxBytes int, first bool) (f Found, more bool) {
 	}
 	now := p.manager.cfg.Clock()
 	if wait := p.mayRead(e.session.NodeID, now); wait > 0 {
-		time.AfterFunc(wait, func() { e.put(newsBytes, true) })
+		time.AfterFunc(wait, func() { e.tell(newsBytes, true) })
 		return f, false
 	}
 	room := min(maxBytes, int(e.asked.MaxBytes))

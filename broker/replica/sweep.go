@@ -33,7 +33,7 @@ func (m *Manager) applyRetention() {
 			continue
 		}
 		if segments > 0 {
-			p.tellSessions(newsWatermark)
+			p.tellSessions(newsWatermark, false)
 			m.cfg.Logger.Info("segments deleted by retention", "topic", p.Topic.Name, "partition", p.Number, "segments", segments, "bytes", bytes)
 		}
 		select {

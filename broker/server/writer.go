@@ -16,7 +16,7 @@ const (
 	// Slices of files up to this size are read into the answer, which then goes out by one write; larger ones go by sendfile.
 	copiedFileBytes = 128 << 10
 	// An answer up to this size is written by whoever brought what it waited for, while its own client waits for that.
-	maxFlushNowBytes = 64 << 10
+	maxFlushNowBytes = copiedFileBytes + 4<<10
 )
 
 // Writer gathers the answers of a connection and writes many at once. Owned by the connection's goroutine.
