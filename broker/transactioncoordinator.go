@@ -37,6 +37,7 @@ func (b *Broker) transactionSettings() txn.Settings {
 		IDExpirationCheckMillis: int64(s.Int32("transaction.remove.expired.transaction.cleanup.interval.ms")),
 		WriteTimeoutMillis:      s.Int32("request.timeout.ms"),
 		MaxBatchBytes:           s.Int32("message.max.bytes"),
+		CompletionLingerMillis:  txn.DefaultSettings().CompletionLingerMillis,
 		Version:                 img.Features()[transactionVersionFeature],
 	}
 }

@@ -70,7 +70,6 @@ func (s *shard) ring(t *transaction, now time.Time, do *effects) {
 		do.note("transaction timed out", t, next)
 	}
 	if c := t.unfinished; c != nil && !t.retryFinish.After(now) {
-		t.unfinished = nil
 		s.complete(*c, now, do)
 	}
 	s.watch(t)

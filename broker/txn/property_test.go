@@ -17,6 +17,7 @@ func TestAnyConversationKeepsTheInvariants(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld()
 		w.settings.IDExpirationMillis, w.settings.IDExpirationCheckMillis = 60_000, 20_000
+		w.settings.CompletionLingerMillis = rapid.SampledFrom([]int32{0, 50}).Draw(rt, "linger")
 		m := &model{w: w, epoch: 1, given: map[key]map[Producer]bool{}}
 		w.sent = func(j Job) { m.checkSent(rt, j) }
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
@@ -29,6 +30,7 @@ func TestAnyConversationKeepsTheInvariants(t *testing.T) {
 			w.advance(time.Second)
 			w.run(t, "deliver")
 		}
+		w.advance(time.Second)
 		m.check(rt)
 		for ticket, a := range w.asking {
 			rt.Fatalf("%s still waits with ticket %d", a.who, ticket)

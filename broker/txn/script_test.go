@@ -99,6 +99,7 @@ type asking struct {
 
 func newWorld() *world {
 	w := &world{settings: DefaultSettings(), now: time.UnixMilli(1_000_000).UTC(), asking: map[coordinator.Ticket]asking{}, lastID: 99}
+	w.settings.CompletionLingerMillis = 0 // scripts say `linger`
 	w.elect(1)
 	return w
 }
@@ -337,6 +338,8 @@ func (w *world) control(t testing.TB, verb string, args map[string]string) {
 		s := w.shard.transactions[k].state
 		s.epoch = int16(number(t, orElse(args["epoch"], strconv.Itoa(lastClientEpoch))))
 		w.write([]coordinator.Record{stateRecord(k, s)})
+	case "linger":
+		w.settings.CompletionLingerMillis = int32(number(t, args["for"]))
 	case "version":
 		w.settings.Version = int16(number(t, args["of"]))
 	default:

@@ -215,7 +215,7 @@ func TestDeletedTopicsNeedNoMarkers(t *testing.T) {
 		p := began(t, s, "t")
 		clear(c.leaders)
 		p = commit(t, s, "t", p)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		isNow(t, s, "t", "CompleteCommit")
 		if c.requests != 0 {
 			t.Errorf("%d requests", c.requests)
@@ -257,7 +257,7 @@ func TestMarkersOfManyTransactionsShareRequests(t *testing.T) {
 			all.Go(func() { commit(t, s, fmt.Sprint("t", i), p) })
 		}
 		all.Wait()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		if got := strings.Count(c.take(), "commit=true"); got != 3*count || c.requests > 3*(count/2) {
 			t.Errorf("%d markers in %d requests", got, c.requests)
 		}
@@ -289,7 +289,7 @@ func TestANewCoordinatorSendsEverythingAgain(t *testing.T) {
 			t.Errorf("described: %v", err)
 		}
 		elect(s, 7)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 		if got := c.take(); strings.Count(got, "100/1 commit=true coordinator=7") != 3 {
 			t.Errorf("written by the next coordinator: %q", got)
 		}

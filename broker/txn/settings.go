@@ -15,6 +15,7 @@ type Settings struct {
 	IDExpirationCheckMillis int64 // transaction.remove.expired.transaction.cleanup.interval.ms
 	WriteTimeoutMillis      int32 // how long a record may take to be committed: Kafka's request.timeout.ms
 	MaxBatchBytes           int32 // max.message.bytes of the transaction topic
+	CompletionLingerMillis  int32 // how long the record of a completion waits for the next transaction of the producer; Kafka has none
 	Version                 int16 // of transactions: the level of the feature transaction.version
 }
 
@@ -26,6 +27,7 @@ func DefaultSettings() Settings {
 		IDExpirationCheckMillis: 3600 * 1000,
 		WriteTimeoutMillis:      30_000,
 		MaxBatchBytes:           1048588,
+		CompletionLingerMillis:  50,
 		Version:                 2,
 	}
 }

@@ -20,7 +20,7 @@ type transaction struct {
 	held  []held // who waits for the completion, in the order in which they came
 
 	retryAbort  time.Time  // an abort that timed out could not be written: not before this again
-	unfinished  *completed // it has its markers, but that could not be written; tried again at retryFinish
+	unfinished  *completed // it has its markers, which is written at retryFinish, or when somebody asks
 	retryFinish time.Time
 }
 
@@ -123,15 +123,10 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 	do := &effects{}
 	switch e := event.(type) {
 	case asked:
-		t := s.transactions[e.key]
-		if t == nil {
-			s.askUnknown(e, ticket, now, do)
-		} else {
-			s.ask(t, t.state, held{e.request, ticket, now.Add(e.request.hold())}, now, do)
-		}
+		s.onAsked(e, ticket, now, do)
 	case []completed:
 		for _, c := range e {
-			s.complete(c, now, do)
+			s.finish(c, now, do)
 		}
 	case coordinator.Outcome:
 		s.onWritten(e.Event.(*written), e.Err, now, do)
@@ -145,6 +140,21 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 		panic(fmt.Sprintf("BUG: transaction shard got %T", event))
 	}
 	return do.Result
+}
+
+func (s *shard) onAsked(e asked, ticket coordinator.Ticket, now time.Time, do *effects) {
+	t := s.transactions[e.key]
+	if t == nil {
+		s.askUnknown(e, ticket, now, do)
+		return
+	}
+	h := held{e.request, ticket, now.Add(e.request.hold())}
+	if t.unfinished == nil {
+		s.ask(t, t.state, h, now, do)
+		return
+	}
+	t.held = append(t.held, h)
+	s.complete(*t.unfinished, now, do)
 }
 
 // askUnknown decides a request for an id that was never seen.
@@ -234,6 +244,19 @@ func (s *shard) job(t *transaction) Job {
 	}
 }
 
+// finish ends a transaction that has its markers: at once where somebody waits for that, else a moment later. The producer's next
+// transaction is likely to begin before, and both then take one write, and one fsync, instead of two.
+func (s *shard) finish(c completed, now time.Time, do *effects) {
+	t := s.transactions[c.key]
+	linger := millis(s.settings().CompletionLingerMillis)
+	if t == nil || linger == 0 || len(t.held) > 0 {
+		s.complete(c, now, do)
+	} else if t.isDecided(c.producer) && c.coordinatorEpoch == s.leaderEpoch {
+		t.unfinished, t.retryFinish = &c, now.Add(linger)
+		s.watch(t)
+	}
+}
+
 // complete ends a transaction, and decides who waited for that: in the same batch, so that the next transaction's start waits
 // for one write.
 func (s *shard) complete(c completed, now time.Time, do *effects) {
@@ -245,7 +268,7 @@ func (s *shard) complete(c completed, now time.Time, do *effects) {
 	do.Records = append(do.Records, stateRecord(t.key, known))
 	do.outcome().ends = append(do.outcome().ends, c)
 	waiting := t.held
-	t.held = nil
+	t.held, t.unfinished = nil, nil
 	for _, h := range waiting {
 		known = s.ask(t, known, h, now, do)
 	}

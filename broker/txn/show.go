@@ -46,7 +46,7 @@ func (s *shard) list(e listRequest, now time.Time) []Description {
 }
 
 func (f Filter) admits(t *transaction, now time.Time) bool {
-	s := t.state
+	s := t.shown()
 	switch {
 	case len(f.States) > 0 && !slices.Contains(f.States, s.status.String()):
 		return false
@@ -66,12 +66,21 @@ func (s *shard) describe(e describeRequest) any {
 	return refused{kerr.TransactionalIDNotFound}
 }
 
-func (t *transaction) describe() Description {
-	d := Description{
-		TransactionalID: t.key.id, Producer: Producer{t.state.producerID, t.state.epoch}, Status: t.state.status.String(),
-		TimeoutMillis: t.state.timeoutMillis, StartMillis: t.state.startMillis,
+// shown is the state as others see it: a transaction that has its markers is complete, whenever that is written.
+func (t *transaction) shown() state {
+	if t.unfinished != nil {
+		return t.state.completed(time.UnixMilli(t.state.updateMillis))
 	}
-	for _, p := range t.state.partitions {
+	return t.state
+}
+
+func (t *transaction) describe() Description {
+	s := t.shown()
+	d := Description{
+		TransactionalID: t.key.id, Producer: Producer{s.producerID, s.epoch}, Status: s.status.String(),
+		TimeoutMillis: s.timeoutMillis, StartMillis: s.startMillis,
+	}
+	for _, p := range s.partitions {
 		if d.Partitions == nil {
 			d.Partitions = make(map[string][]int32)
 		}
