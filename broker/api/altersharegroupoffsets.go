@@ -17,7 +17,7 @@ import (
 func alterShareGroupOffsets(s *Services, c *Call, r *kmsg.AlterShareGroupOffsetsRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.AlterShareGroupOffsetsResponse)
 	refuse := func(fault *kerr.Error) kmsg.Response {
-		answer.ErrorCode, answer.ErrorMessage, answer.Topics = fault.Code, &fault.Description, nil
+		answer.ErrorCode, answer.ErrorMessage, answer.Topics = fault.Code, shareGroupMessage(fault, r.GroupID), nil
 		return answer
 	}
 	switch {

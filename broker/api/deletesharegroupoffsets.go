@@ -17,7 +17,7 @@ import (
 func deleteShareGroupOffsets(s *Services, c *Call, r *kmsg.DeleteShareGroupOffsetsRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.DeleteShareGroupOffsetsResponse)
 	refuse := func(fault *kerr.Error) kmsg.Response {
-		answer.ErrorCode, answer.ErrorMessage, answer.Topics = fault.Code, &fault.Description, nil
+		answer.ErrorCode, answer.ErrorMessage, answer.Topics = fault.Code, shareGroupMessage(fault, r.GroupID), nil
 		return answer
 	}
 	switch {
@@ -25,6 +25,8 @@ func deleteShareGroupOffsets(s *Services, c *Call, r *kmsg.DeleteShareGroupOffse
 		return refuse(kerr.UnsupportedVersion)
 	case !s.allowedOnGroup(c, security.OperationDelete, r.GroupID):
 		return refuse(kerr.GroupAuthorizationFailed)
+	case r.GroupID == "":
+		return refuse(kerr.InvalidGroupID)
 	}
 	var topics []group.TopicID
 	for _, t := range r.Topics {

@@ -44,7 +44,7 @@ func (s *Services) describeShareOffsets(ctx context.Context, c *Call, asked *kms
 		return kerr.GroupAuthorizationFailed
 	}
 	known, fault := s.Groups.SharePartitions(ctx, groupCaller(c), asked.GroupID)
-	if fault != nil {
+	if fault != nil && fault != kerr.GroupIDNotFound { // a group that is not there has no state, which is no error
 		return fault
 	}
 	has := map[group.SharePartition]bool{}

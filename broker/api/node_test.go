@@ -12,6 +12,7 @@ import (
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
+	"github.com/millrace-io/millrace/broker/share/state"
 	"github.com/millrace-io/millrace/broker/txn"
 	"github.com/millrace-io/millrace/broker/vfs"
 	"github.com/millrace-io/millrace/metadata"
@@ -45,13 +46,16 @@ func testServices(t testing.TB, static map[string]string) *Services {
 	node.Subscribe("replicas", replicas.Apply)
 	groups := group.New(group.Config{PartitionCount: func() int32 { return 0 }})
 	transactions := txn.New(txn.Config{PartitionCount: func() int32 { return 0 }})
+	states := state.NewService(state.Config{PartitionCount: func() int32 { return 0 }, Exists: func([16]byte, int32) bool { return false }})
 	s := &Services{
-		NodeID: 1, Metadata: node, Replicas: replicas, Groups: groups, TransactionCoordinator: transactions, Settings: settings, Clock: time.Now, Logger: logger,
+		ShareStates: states,
+		NodeID:      1, Metadata: node, Replicas: replicas, Groups: groups, TransactionCoordinator: transactions, Settings: settings, Clock: time.Now, Logger: logger,
 		LogLevel: new(slog.LevelVar), InternalListener: internalListener,
 	}
 	t.Cleanup(func() {
 		s.Close()
 		transactions.Close()
+		states.Close()
 		groups.Close()
 		must(node.Close())
 		replicas.Close()

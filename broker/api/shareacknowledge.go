@@ -16,7 +16,7 @@ func shareAcknowledge(s *Services, c *Call, r *kmsg.ShareAcknowledgeRequest) kms
 		session, fault = s.acknowledgingSession(who, r)
 	}
 	if fault != nil {
-		answer.ErrorCode, answer.ErrorMessage = fault.Code, &fault.Description
+		answer.ErrorCode = fault.Code
 		return answer
 	}
 	answer.AcquisitionLockTimeoutMillis = int32(s.Shares.Settings(who.Tenant, who.Group).Lock.Milliseconds())
@@ -35,7 +35,7 @@ func shareAcknowledge(s *Services, c *Call, r *kmsg.ShareAcknowledgeRequest) kms
 		topic := kmsg.NewShareAcknowledgeResponseTopic()
 		topic.TopicID = t.TopicID
 		for _, a := range said[i] {
-			topic.Partitions = append(topic.Partitions, s.shareAcknowledged(a.TopicPartition, a.Await(c.Context), leaders))
+			topic.Partitions = append(topic.Partitions, s.shareAcknowledged(a, a.Await(c.Context), leaders))
 		}
 		answer.Topics = append(answer.Topics, topic)
 	}
@@ -59,16 +59,16 @@ func (s *Services) acknowledgingSession(who share.Owner, r *kmsg.ShareAcknowledg
 	return s.Shares.Session(who, r.ShareSessionEpoch)
 }
 
-func (s *Services) shareAcknowledged(tp share.TopicPartition, fault *kerr.Error, leaders map[int32]bool) kmsg.ShareAcknowledgeResponseTopicPartition {
+func (s *Services) shareAcknowledged(a *share.Acknowledged, fault *kerr.Error, leaders map[int32]bool) kmsg.ShareAcknowledgeResponseTopicPartition {
 	p := kmsg.NewShareAcknowledgeResponseTopicPartition()
-	p.Partition = tp.Partition
+	p.Partition = a.Partition
 	p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = 0, 0
 	if fault == nil {
 		return p
 	}
-	p.ErrorCode, p.ErrorMessage = fault.Code, &fault.Description
+	p.ErrorCode, p.ErrorMessage = fault.Code, a.Message(fault)
 	if fault == kerr.NotLeaderForPartition || fault == kerr.FencedLeaderEpoch {
-		p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = s.currentLeader(tp)
+		p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = s.currentLeader(a.TopicPartition)
 		if p.CurrentLeader.LeaderID >= 0 {
 			leaders[p.CurrentLeader.LeaderID] = true
 		}

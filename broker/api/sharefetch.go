@@ -27,7 +27,7 @@ func shareFetch(s *Services, c *Call, r *kmsg.ShareFetchRequest) kmsg.Response {
 		session, fault = s.shareSession(who, r)
 	}
 	if fault != nil {
-		answer.ErrorCode, answer.ErrorMessage = fault.Code, &fault.Description
+		answer.ErrorCode = fault.Code
 		return answer
 	}
 	answer.AcquisitionLockTimeoutMillis = int32(s.Shares.Settings(who.Tenant, who.Group).Lock.Milliseconds())
@@ -45,7 +45,7 @@ func shareFetch(s *Services, c *Call, r *kmsg.ShareFetchRequest) kmsg.Response {
 		told.fetched(f)
 	}
 	for _, a := range said {
-		told.acknowledged(a.TopicPartition, a.Await(c.Context))
+		told.acknowledged(a, a.Await(c.Context))
 	}
 	told.endpoints(c)
 	if r.ShareSessionEpoch == share.Final {
@@ -166,11 +166,11 @@ func (a *shareFetchAnswer) fetched(f share.Fetched) {
 	}
 }
 
-func (a *shareFetchAnswer) acknowledged(tp share.TopicPartition, fault *kerr.Error) {
-	p := a.partition(tp)
+func (a *shareFetchAnswer) acknowledged(said *share.Acknowledged, fault *kerr.Error) {
+	p := a.partition(said.TopicPartition)
 	if fault != nil {
-		p.AcknowledgeErrorCode, p.AcknowledgeErrorMessage = fault.Code, &fault.Description
-		a.leader(p, tp, fault)
+		p.AcknowledgeErrorCode, p.AcknowledgeErrorMessage = fault.Code, said.Message(fault)
+		a.leader(p, said.TopicPartition, fault)
 	}
 }
 

@@ -120,3 +120,15 @@ func (s *Services) leaderNodes(c *Call, leaders map[int32]bool) []node {
 	}
 	return named
 }
+
+// shareGroupMessage is Kafka's text of a refusal of a share group.
+func shareGroupMessage(fault *kerr.Error, group string) *string {
+	message := fault.Description
+	switch fault {
+	case kerr.InvalidGroupID:
+		message = "The group id is invalid."
+	case kerr.GroupIDNotFound:
+		message = "Group " + group + " not found."
+	}
+	return &message
+}

@@ -25,6 +25,11 @@ func shareGroupHeartbeat(s *Services, c *Call, r *kmsg.ShareGroupHeartbeatReques
 	case !s.allowedOnGroup(c, security.OperationRead, r.GroupID):
 		return refuse(kerr.GroupAuthorizationFailed, kerr.GroupAuthorizationFailed.Description)
 	}
+	if r.MemberID == "" { // as in Kafka, the only refusal without words
+		answer := r.ResponseKind().(*kmsg.ShareGroupHeartbeatResponse)
+		answer.ErrorCode = kerr.InvalidRequest.Code
+		return answer
+	}
 	for _, topic := range r.SubscribedTopicNames {
 		if !s.Allowed(c, security.OperationDescribe, security.ResourceTopic, topic) {
 			return refuse(kerr.TopicAuthorizationFailed, fmt.Sprintf("Not authorized to describe topic %s.", topic))

@@ -56,10 +56,10 @@ func (g *shareGroup) state() string {
 	return "Stable"
 }
 
-// clone is a copy that may be changed.
+// clone is a copy that may be changed. A new group begins at epoch 1, as in Kafka.
 func (g *shareGroup) clone() *shareGroup {
 	if g == nil {
-		return &shareGroup{members: map[string]*shareMember{}, target: map[string]assignor.Partitions{}}
+		return &shareGroup{epoch: 1, assignmentEpoch: 1, members: map[string]*shareMember{}, target: map[string]assignor.Partitions{}}
 	}
 	next := *g
 	next.members, next.target = maps.Clone(g.members), maps.Clone(g.target)

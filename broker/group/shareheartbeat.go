@@ -73,6 +73,8 @@ func (s *shard) shareGroupFor(e shareHeartbeatRequest) (*shareGroup, *refusal) {
 		return g.share, nil
 	case g != nil && !g.isGone():
 		return nil, refused(kerr.GroupIDNotFound, "Group %s is not a share group.", e.key.id)
+	case e.body.MemberEpoch < 0:
+		return nil, refused(kerr.GroupIDNotFound, "Group %s not found.", e.key.id)
 	case e.body.MemberEpoch != 0:
 		return nil, refused(kerr.GroupIDNotFound, "Share group %s not found.", e.key.id)
 	}
@@ -105,7 +107,7 @@ func (d *shareDraft) member(e shareHeartbeatRequest, before *shareGroup) (*share
 	case r.MemberEpoch > m.epoch:
 		return nil, refused(kerr.FencedMemberEpoch, "The share group member has a greater member epoch (%d) than the one known by the group coordinator (%d). The member must abandon all its partitions and rejoin.", r.MemberEpoch, m.epoch)
 	case r.MemberEpoch != 0 && r.MemberEpoch < m.epoch && r.MemberEpoch != m.previousEpoch:
-		return nil, refused(kerr.FencedMemberEpoch, "The share group member has a smaller member epoch (%d) than the one known by the group coordinator (%d). The member must abandon all its partitions and rejoin.", r.MemberEpoch, m.epoch)
+		return nil, refused(kerr.FencedMemberEpoch, "The share group member has a smaller member epoch (%d) than the one known by the group coordinator (%d), and it does not match the previous member epoch (%d). The member must abandon all its partitions and rejoin.", r.MemberEpoch, m.epoch, m.previousEpoch)
 	}
 	return m, nil
 }
@@ -183,7 +185,7 @@ func (d *shareDraft) mayAssign() bool {
 	t := d.s.shareTimersOf(d.key).assign
 	pause := millis(d.s.shareSettings(d.key).AssignmentIntervalMillis)
 	due := time.UnixMilli(d.g.assignmentMillis).Add(pause)
-	if d.g.assignmentEpoch == 0 || !due.After(d.now) || due.Sub(d.now) > pause {
+	if !due.After(d.now) || due.Sub(d.now) > pause {
 		d.s.timers.cancel(t)
 		return true
 	}

@@ -134,6 +134,9 @@ func (s *shard) alterShare(e alterShareRequest, ticket coordinator.Ticket, now t
 		return
 	}
 	d := &shareDraft{s: s, key: e.key, now: now, do: do, g: s.shareOf(e.key).clone()}
+	if s.shareOf(e.key) == nil {
+		d.g.epoch = 0 // so that it begins with 1
+	}
 	d.bump()
 	states := d.g.states
 	for i := range e.states {

@@ -11,8 +11,21 @@ import (
 // Acknowledged is an acknowledgement whose answer may still be on its way.
 type Acknowledged struct {
 	TopicPartition
-	fault  *kerr.Error
-	answer chan *kerr.Error
+	fault   *kerr.Error
+	answer  chan *kerr.Error
+	refused bool // before anybody looked whether the records are the member's
+}
+
+// Message is what a member is told of a fault.
+func (a *Acknowledged) Message(fault *kerr.Error) *string {
+	switch {
+	case fault == nil, fault == kerr.InvalidRequest && a.refused:
+		return nil
+	case fault == kerr.InvalidRequest:
+		message := "Batch record not found. The last offset in request is past acquired records."
+		return &message
+	}
+	return &fault.Description
 }
 
 // Acknowledge notes what a member says of a partition. Await tells how it ended: what is said of several partitions is
@@ -30,7 +43,7 @@ func (m *Manager) Acknowledge(s *Session, tp TopicPartition, said []delivery.Ack
 
 // Refused is an acknowledgement that comes to nothing.
 func Refused(tp TopicPartition, fault *kerr.Error) *Acknowledged {
-	return &Acknowledged{TopicPartition: tp, fault: fault}
+	return &Acknowledged{TopicPartition: tp, fault: fault, refused: true}
 }
 
 // Await returns nil once the acknowledgement is safe, or why it does not count. When ctx ends first its outcome is open.

@@ -61,6 +61,10 @@ type target struct {
 	replica *replica.Partition
 	share   *partition
 	watch   replica.Watch
+	watched bool
+	// silent says that its state cannot be had now: the member gets nothing of it and asks again. Clients have no use for such an
+	// error, Java's even fails over it.
+	silent bool
 }
 
 // resolve finds the partitions of the session. Each request begins with another one, so that all have their turn.
@@ -76,13 +80,20 @@ func (f *fetch) resolve() {
 		t := &f.targets[i]
 		if t.replica, t.Fault = f.r.Find(t.TopicPartition); t.Fault == nil {
 			t.share, t.Fault = f.m.obtain(f.s, f.s.keyOf(t.TopicPartition), t.replica)
+			t.hush()
 		}
+	}
+}
+
+// hush keeps to itself what passes with time.
+func (t *target) hush() {
+	if t.Fault == kerr.CoordinatorNotAvailable || t.Fault == kerr.ShareSessionNotFound {
+		t.Fault, t.silent = nil, true
 	}
 }
 
 // run acquires until there is something to tell, or the member has waited long enough.
 func (f *fetch) run(ctx context.Context) {
-	f.load(ctx)
 	if f.acquire() || ctx.Err() != nil {
 		return
 	}
@@ -99,27 +110,19 @@ func (f *fetch) run(ctx context.Context) {
 	}
 }
 
-// load waits for share partitions that are new here.
-func (f *fetch) load(ctx context.Context) {
-	for i := range f.targets {
-		if t := &f.targets[i]; t.Fault == nil {
-			t.Fault = t.share.await(ctx)
-		}
-	}
-}
-
 func (f *fetch) watch() {
 	for i := range f.targets {
-		if t := &f.targets[i]; t.Fault == nil {
+		if t := &f.targets[i]; t.Fault == nil && !t.silent {
 			t.replica.AwaitBytes(&t.watch, f.waiter)
 			t.share.watch(f.waiter)
+			t.watched = true
 		}
 	}
 }
 
 func (f *fetch) unwatch() {
 	for i := range f.targets {
-		if t := &f.targets[i]; t.share != nil {
+		if t := &f.targets[i]; t.watched {
 			t.replica.ForgetBytes(&t.watch)
 			t.share.unwatch(f.waiter)
 		}
@@ -130,8 +133,9 @@ func (f *fetch) unwatch() {
 func (f *fetch) acquire() (enough bool) {
 	for i := range f.targets {
 		t := &f.targets[i]
-		if t.Fault == nil && f.records < f.r.MaxRecords && (f.bytes < f.r.MaxBytes || f.records == 0) {
+		if t.Fault == nil && !t.silent && t.share.isLoaded() && f.records < f.r.MaxRecords && (f.bytes < f.r.MaxBytes || f.records == 0) {
 			t.Fault = f.acquireFrom(t)
+			t.hush()
 		}
 		enough = enough || t.Fault != nil || len(t.Acquired) > 0
 	}

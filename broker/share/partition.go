@@ -54,6 +54,7 @@ func (p *partition) load() {
 	}
 	p.core, p.stateEpoch = core, stateEpoch
 	close(p.loaded)
+	p.wakeLocked()
 	p.mu.Unlock()
 	p.m.retire(p)
 }
@@ -119,15 +120,13 @@ func faultOf(err error) *kerr.Error {
 	return known
 }
 
-// await returns once the share partition is loaded.
-func (p *partition) await(ctx context.Context) *kerr.Error {
+// isLoaded reports whether the state is there, or why it is not is known.
+func (p *partition) isLoaded() bool {
 	select {
 	case <-p.loaded:
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.fault
-	case <-ctx.Done():
-		return kerr.CoordinatorNotAvailable
+		return true
+	default:
+		return false
 	}
 }
 
@@ -228,7 +227,7 @@ func (p *partition) expire() {
 func (p *partition) release(member string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fault == nil && p.core != nil && p.core.ReleaseMember(member) {
+	if p.fault == nil && p.core != nil && p.core.ReleaseMember(member, p.current().Limits) {
 		p.flushLocked()
 		p.wakeLocked()
 	}

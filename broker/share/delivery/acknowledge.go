@@ -93,12 +93,11 @@ func afterRelease(count int16, limits Limits) State {
 	return Available
 }
 
-// ReleaseMember gives back what a member holds whose session ended: as if these deliveries had not been. It reports
-// whether anything was given back.
-func (p *Partition) ReleaseMember(member string) (released bool) {
+// ReleaseMember gives back what a member holds whose session ended. It reports whether anything was given back.
+func (p *Partition) ReleaseMember(member string, limits Limits) (released bool) {
 	for i := range p.runs {
 		if r := &p.runs[i]; r.heldBy(member) {
-			r.settle(Available, r.count-1, true)
+			r.settle(afterRelease(r.count, limits), r.count, true)
 			released = true
 		}
 	}

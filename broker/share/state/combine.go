@@ -9,7 +9,7 @@ import (
 
 // combine puts what a write says over what was known: of an offset the last word counts, and nothing below start. Batches
 // that are alike are joined. Kafka (PersisterStateBatchCombiner) has the greater delivery count win instead of the later
-// word; a session that is closed takes deliveries back, which only the later word tells.
+// word, which is the same where a leader's writes come one after the other.
 func combine(known, said []delivery.Batch, start int64) []delivery.Batch {
 	said = ordered(said)
 	all := make([]delivery.Batch, 0, len(known)+len(said))

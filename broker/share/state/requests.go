@@ -28,7 +28,7 @@ func (s *Service) InitializeShareGroupState(ctx context.Context, r *kmsg.Initial
 			items = append(items, item{key: Key{r.GroupID, t.TopicID, p.Partition}, stateEpoch: p.StateEpoch, leaderEpoch: -1, start: p.StartOffset})
 		}
 	}
-	results := s.ask(ctx, items, func(i []item) any { return initializeRequest(i) })
+	results := s.ask(ctx, items, true, func(i []item) any { return initializeRequest(i) })
 	answer := r.ResponseKind().(*kmsg.InitializeShareGroupStateResponse)
 	for _, t := range r.Topics {
 		topic := kmsg.NewInitializeShareGroupStateResponseTopic()
@@ -60,7 +60,7 @@ func (s *Service) WriteShareGroupState(ctx context.Context, r *kmsg.WriteShareGr
 			items = append(items, i)
 		}
 	}
-	results := s.ask(ctx, items, func(i []item) any { return writeRequest(i) })
+	results := s.ask(ctx, items, false, func(i []item) any { return writeRequest(i) })
 	answer := r.ResponseKind().(*kmsg.WriteShareGroupStateResponse)
 	for _, t := range r.Topics {
 		topic := kmsg.NewWriteShareGroupStateResponseTopic()
@@ -85,7 +85,7 @@ func (s *Service) ReadShareGroupState(ctx context.Context, r *kmsg.ReadShareGrou
 			items = append(items, item{key: Key{r.GroupID, t.TopicID, p.Partition}, leaderEpoch: p.LeaderEpoch})
 		}
 	}
-	results := s.ask(ctx, items, func(i []item) any { return readRequest(i) })
+	results := s.ask(ctx, items, false, func(i []item) any { return readRequest(i) })
 	answer := r.ResponseKind().(*kmsg.ReadShareGroupStateResponse)
 	for _, t := range r.Topics {
 		topic := kmsg.NewReadShareGroupStateResponseTopic()
@@ -122,7 +122,7 @@ func (s *Service) ReadShareGroupStateSummary(ctx context.Context, r *kmsg.ReadSh
 			items = append(items, item{key: Key{r.GroupID, t.TopicID, p.Partition}, leaderEpoch: p.LeaderEpoch})
 		}
 	}
-	results := s.ask(ctx, items, func(i []item) any { return summaryRequest(i) })
+	results := s.ask(ctx, items, true, func(i []item) any { return summaryRequest(i) })
 	answer := r.ResponseKind().(*kmsg.ReadShareGroupStateSummaryResponse)
 	for _, t := range r.Topics {
 		topic := kmsg.NewReadShareGroupStateSummaryResponseTopic()
@@ -131,6 +131,9 @@ func (s *Service) ReadShareGroupStateSummary(ctx context.Context, r *kmsg.ReadSh
 			told := kmsg.NewReadShareGroupStateSummaryResponseTopicPartition()
 			told.Partition, told.StartOffset, told.DeliveryCompleteCount = p.Partition, -1, -1
 			told.ErrorCode, told.ErrorMessage = results[0].outcome()
+			if told.ErrorCode != 0 {
+				told.StartOffset = 0
+			}
 			if state := results[0].state; state != nil {
 				told.StateEpoch, told.LeaderEpoch, told.StartOffset, told.DeliveryCompleteCount = state.stateEpoch, state.leaderEpoch, state.start, state.through
 			}
@@ -150,7 +153,7 @@ func (s *Service) DeleteShareGroupState(ctx context.Context, r *kmsg.DeleteShare
 			items = append(items, item{key: Key{r.GroupID, t.TopicID, p.Partition}})
 		}
 	}
-	results := s.ask(ctx, items, func(i []item) any { return deleteRequest(i) })
+	results := s.ask(ctx, items, true, func(i []item) any { return deleteRequest(i) })
 	answer := r.ResponseKind().(*kmsg.DeleteShareGroupStateResponse)
 	for _, t := range r.Topics {
 		topic := kmsg.NewDeleteShareGroupStateResponseTopic()

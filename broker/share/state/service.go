@@ -98,17 +98,16 @@ func (s *Service) OnTopicDeleted(topic [16]byte) { s.runtime.Tell(topicDeleted{t
 // PartitionFor is the partition of __share_group_state that holds the key; -1 while the topic does not exist.
 func (s *Service) PartitionFor(k Key) int32 { return PartitionFor(k, s.cfg.PartitionCount()) }
 
-// ask steps the shards that hold the items, all at once; the results are in the order of the items.
-func (s *Service) ask(ctx context.Context, items []item, event func([]item) any) []result {
+// ask steps the shards that hold the items, all at once; the results are in the order of the items. A partition that must
+// not exist, as in Kafka, is one that must have a state, which goes with its topic.
+func (s *Service) ask(ctx context.Context, items []item, mustExist bool, event func([]item) any) []result {
 	results := make([]result, len(items))
 	byShard := map[int32][]int{}
 	for i := range items {
 		switch k := items[i].key; {
-		case k.Topic == [16]byte{}:
-			results[i] = refused(kerr.InvalidRequest, "The topic id cannot be null.")
 		case k.Partition < 0:
 			results[i] = refused(kerr.InvalidRequest, "The partition id cannot be a negative number.")
-		case !s.cfg.Exists(k.Topic, k.Partition):
+		case mustExist && !s.cfg.Exists(k.Topic, k.Partition):
 			results[i] = refused(kerr.UnknownTopicOrPartition, "")
 		default:
 			shard := s.PartitionFor(k)

@@ -140,7 +140,7 @@ func (s *shard) write(i *item, staged stage, now time.Time, do *coordinator.Resu
 	case before == nil:
 		return refused(kerr.InvalidRequest, "Write operation on uninitialized share partition not allowed.")
 	case i.leaderEpoch != -1 && before.leaderEpoch > i.leaderEpoch:
-		return refused(kerr.FencedLeaderEpoch, "")
+		return refused(kerr.FencedLeaderEpoch, "The leader epoch in the request is older than the epoch on the broker.")
 	case i.stateEpoch != -1 && before.stateEpoch > i.stateEpoch:
 		return refused(kerr.FencedStateEpoch, "")
 	}
@@ -173,7 +173,7 @@ func (s *shard) read(i *item, staged stage, now time.Time, do *coordinator.Resul
 	case before == nil:
 		return refused(kerr.InvalidRequest, "Read operation on uninitialized share partition not allowed.")
 	case i.leaderEpoch != -1 && before.leaderEpoch > i.leaderEpoch:
-		return refused(kerr.FencedLeaderEpoch, "")
+		return refused(kerr.FencedLeaderEpoch, "The leader epoch in the request is older than the epoch on the broker.")
 	case i.leaderEpoch > before.leaderEpoch:
 		s.change(&item{key: i.key, leaderEpoch: i.leaderEpoch, start: before.start, through: before.through}, staged, now, do)
 	}
