@@ -42,7 +42,9 @@ func (c *client) committedReader(from int64, maxBytes int32) (all []string) {
 func (c *client) committed(records []byte, aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction) (visible []string) {
 	c.t.Helper()
 	left := slices.Clone(aborted)
-	slices.SortFunc(left, func(a, b kmsg.FetchResponseTopicPartitionAbortedTransaction) int { return int(a.FirstOffset - b.FirstOffset) })
+	slices.SortFunc(left, func(a, b kmsg.FetchResponseTopicPartitionAbortedTransaction) int {
+		return int(a.FirstOffset - b.FirstOffset)
+	})
 	hidden := map[int64]bool{}
 	for len(records) > 0 {
 		b, rest, err := record.Split(records)

@@ -62,6 +62,7 @@ type stagedResult struct {
 	code         int16              // set where nothing was appended
 	partition    *replica.Partition // nil where the request was refused before its partition was looked at
 	group, entry int32              // where the entry is; group -1: none
+	unverified   bool               // its transaction was not let in: the log was not asked to take it
 	message      string
 	recordErrors []record.RecordError
 }
@@ -176,7 +177,7 @@ func (s *session) stagePartition(t *replica.Topic, p producePartition, r *staged
 	g := &s.produce.groups[group]
 	result.group, result.entry = int32(group), int32(len(g.entries))
 	if batch.Attributes().IsTransactional() && batch.ProducerID() != record.NoProducerID {
-		s.produce.verified = append(s.produce.verified, stagedVerification{group: result.group, entry: result.entry, request: int32(len(s.produce.requests))})
+		s.produce.verified = append(s.produce.verified, stagedVerification{group: result.group, entry: result.entry, request: int32(len(s.produce.requests)), result: int32(len(s.produce.results))})
 	}
 	g.entries = append(g.entries, log.Entry{Batch: batch})
 }

@@ -131,14 +131,15 @@ func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome
 }
 
 // refusedStartOffset is the log start offset in the answer to what was refused: Kafka tells it except for errors of the
-// request, of the partition and of damaged or too large batches (ReplicaManager.appendToLocalLog).
+// request, of the partition, of damaged or too large batches (ReplicaManager.appendToLocalLog), and of transactions that
+// were not let in.
 func refusedStartOffset(result *stagedResult) int64 {
 	switch result.code {
 	case 0, kerr.UnknownTopicOrPartition.Code, kerr.NotLeaderForPartition.Code, kerr.MessageTooLarge.Code, kerr.RecordListTooLarge.Code,
 		kerr.CorruptMessage.Code, kerr.KafkaStorageError.Code, kerr.RequestTimedOut.Code:
 		return -1
 	}
-	if result.partition == nil {
+	if result.partition == nil || result.unverified {
 		return -1
 	}
 	return result.partition.LogStartOffset()

@@ -28,6 +28,7 @@ const (
 // stagedVerification is a transactional batch of the burst.
 type stagedVerification struct {
 	group, entry, request int32
+	result                int32 // of results
 	asked                 bool
 }
 
@@ -68,7 +69,9 @@ func (s *session) beginVerification() {
 		add := r.version >= firstAddingVersion
 		e.Guard, e.Err = g.partition.BeginVerification(e.Batch.ProducerID(), e.Batch.ProducerEpoch(), e.Batch.BaseSequence(), add)
 		switch {
-		case e.Err != nil || e.Guard == producer.NoGuard:
+		case e.Err != nil:
+			stage.results[v.result].unverified = true
+		case e.Guard == producer.NoGuard:
 		case s.services.Transactions == nil:
 			e.Err = unverified(kerr.CoordinatorNotAvailable.Code, r.version)
 		case !add && !s.services.Transactions.Enabled():
@@ -120,6 +123,7 @@ func (s *session) askCoordinators() {
 		r, g := &stage.requests[v.request], &stage.groups[v.group]
 		if code := stage.codeOf(r, g, g.entries[v.entry].Batch); code != 0 {
 			g.entries[v.entry].Err = unverified(code, r.version)
+			stage.results[v.result].unverified = true
 		}
 	}
 }

@@ -67,6 +67,8 @@ func (r endRequest) decideV2(s state, now time.Time) decision {
 	switch {
 	case s.producerID != r.producer.ID && !rolledOver:
 		return refuse(kerr.InvalidProducerIDMapping)
+	case s.isPrepared() && current:
+		return decision{hold: true} // of the next transaction, while the last one is being completed
 	case s.isPrepared() && !retry, s.status == ongoing && !current, s.status == empty && !current, !retry && !current:
 		return refuse(kerr.ProducerFenced)
 	case s.isPrepared() && s.status == r.outcome(prepareCommit, prepareAbort):

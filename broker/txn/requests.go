@@ -62,6 +62,9 @@ func (r initRequest) decide(known *state, now time.Time) decision {
 		return decision{hold: true}
 	case s.status == ongoing:
 		next := s.fenced(r.serverVersion, now)
+		if r.expected.ID == s.producerID && r.expected.Epoch == s.epoch {
+			next.lastEpoch = s.epoch // it is the producer itself that begins anew, and may ask again
+		}
 		return decision{next: &next, hold: true}
 	}
 	return r.succeed(s, now)
