@@ -239,22 +239,6 @@ func (c *consumerGroup) setAssignment(epoch int32, millis int64) {
 	}
 }
 
-// subscribedNames are the topics that anybody subscribes to, sorted.
-func (c *consumerGroup) subscribedNames() []string {
-	names := make(map[string]bool, len(c.subscribers))
-	for topic := range c.subscribers {
-		names[topic] = true
-	}
-	for regex := range c.matchers {
-		if r := c.regexes[regex]; r != nil {
-			for _, topic := range r.topics {
-				names[topic] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
-}
-
 func (c *consumerGroup) isSubscribedTo(topic string) bool {
 	if c.subscribers[topic] > 0 {
 		return true

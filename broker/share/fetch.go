@@ -48,7 +48,6 @@ type fetch struct {
 	m      *Manager
 	s      *Session
 	r      FetchRequest
-	epoch  int32 // of the session: where the round of partitions begins
 	waiter *replica.Waiter
 
 	targets []target

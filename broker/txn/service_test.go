@@ -214,7 +214,7 @@ func TestDeletedTopicsNeedNoMarkers(t *testing.T) {
 		s, c := service(t, nil)
 		p := began(t, s, "t")
 		clear(c.leaders)
-		p = commit(t, s, "t", p)
+		commit(t, s, "t", p)
 		time.Sleep(100 * time.Millisecond)
 		isNow(t, s, "t", "CompleteCommit")
 		if c.requests != 0 {
