@@ -41,7 +41,7 @@ public class ShareDriver {
         }
         produce(common, topic, 0, 3);
         acknowledge(consumer(common, group, "explicit"), topic);
-        produce(common, topic, 100, 500);
+        produce(common, topic, 100, 200);
         divide(common, topic, group);
     }
 
@@ -106,7 +106,7 @@ public class ShareDriver {
             List<KafkaShareConsumer<String, String>> both = List.of(a, b);
             both.forEach(c -> c.subscribe(Set.of(topic)));
             long end = System.currentTimeMillis() + 90_000;
-            while (seen.size() < 400 && System.currentTimeMillis() < end) {
+            while (seen.size() < 100 && System.currentTimeMillis() < end) {
                 for (int i = 0; i < 2; i++) {
                     for (ConsumerRecord<String, String> r : both.get(i).poll(WAIT)) {
                         seen.merge(r.key(), 1, Integer::sum);
@@ -115,8 +115,8 @@ public class ShareDriver {
                 }
             }
         }
-        if (seen.size() != 400 || by[0] + by[1] != 400) {
-            throw new IllegalStateException(seen.size() + " of 400 records came, " + by[0] + " and " + by[1] + " to the two");
+        if (seen.size() != 100 || by[0] + by[1] != 100) {
+            throw new IllegalStateException(seen.size() + " of 100 records came, " + by[0] + " and " + by[1] + " to the two");
         }
     }
 }
