@@ -12,7 +12,7 @@ const (
 	heldHeartbeatMillis = 100
 	// cutShortMillis is what a member is told whose heartbeat was held back and then let go because of another request on
 	// its connection: consumers that commit all the time do not send heartbeats all the time.
-	cutShortMillis = 1000
+	cutShortMillis = 300
 	// assignedPerMilli is how many members and partitions an assignment is reckoned to take a millisecond for, or more.
 	assignedPerMilli = 10
 )
