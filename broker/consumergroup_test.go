@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -14,9 +15,19 @@ import (
 // startOne starts a broker that is alone.
 func startOne(t *testing.T) *Broker {
 	t.Helper()
+	return startOneWith(t, nil)
+}
+
+func startOneWith(t *testing.T, static map[string]string) *Broker {
+	t.Helper()
+	static = maps.Clone(static)
+	if static == nil {
+		static = make(map[string]string)
+	}
+	static["offsets.topic.num.partitions"] = "1"
 	b, err := New(Config{
 		NodeID: 1, Directory: t.TempDir(), KafkaAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0", ShutdownGrace: 10 * time.Second,
-		Static: map[string]string{"offsets.topic.num.partitions": "1"},
+		Static: static,
 	}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
