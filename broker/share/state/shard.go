@@ -115,7 +115,7 @@ func (s stage) state(k Key) *partitionState {
 
 func (s *shard) initialize(i *item, staged stage, now time.Time, do *coordinator.Result) result {
 	before := staged.state(i.key)
-	next := &partitionState{stateEpoch: i.stateEpoch, leaderEpoch: -1, start: i.start, through: -1, createdMillis: now.UnixMilli(), writtenMillis: now.UnixMilli()}
+	next := &partitionState{stateEpoch: i.stateEpoch, start: i.start, through: -1, createdMillis: now.UnixMilli(), writtenMillis: now.UnixMilli()}
 	if next.start >= 0 {
 		next.through = 0
 	}
