@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ type history struct {
 	model
 	draw     source
 	memory   *vfs.Memory
+	watching sync.Mutex // guards watch and what it does: the flusher writes, too
 	watch    func(op vfs.Op)
 	crashes  *rand.Rand
 	readers  []*reader
@@ -66,6 +68,8 @@ func newHistory(t testing.TB, draw source, tamper func(f *filter)) (*history, er
 
 func (h *history) reopen(t testing.TB, c *clock) (err error) {
 	fs := vfs.NewFaulty(h.memory, func(op vfs.Op) error {
+		h.watching.Lock()
+		defer h.watching.Unlock()
 		if h.watch != nil && op.Kind.Writes() {
 			h.watch(op)
 		}
@@ -301,17 +305,23 @@ func (h *history) cleanAndCrash() error {
 	}
 	left := h.draw("operation", 40)
 	var after *vfs.Memory
-	h.watch = func(vfs.Op) {
+	h.setWatch(func(vfs.Op) {
 		if left--; left == 0 {
 			after = h.memory.CrashClone(h.crashes)
 		}
-	}
+	})
 	_, err := h.cleaner.Clean(context.Background(), h.bench.log)
-	h.watch = nil
+	h.setWatch(nil)
 	if err != nil || after == nil {
 		return err
 	}
 	return h.goOnWith(after)
+}
+
+func (h *history) setWatch(watch func(op vfs.Op)) {
+	h.watching.Lock()
+	defer h.watching.Unlock()
+	h.watch = watch
 }
 
 // goOnWith opens what is in memory after a crash; everything had been flushed.
