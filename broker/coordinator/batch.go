@@ -3,6 +3,7 @@ package coordinator
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -174,7 +175,11 @@ func (p *partition) logRefused(err error, now time.Time) {
 	if now.Sub(p.refusedLogged) < refusedLogPause {
 		return
 	}
-	p.runtime.cfg.Logger.Error("cannot write to the coordinator's log", "topic", p.runtime.cfg.Name, "partition", p.id,
+	level := slog.LevelError
+	if errors.Is(err, kerr.NotEnoughReplicas) || errors.Is(err, kerr.NotLeaderForPartition) || errors.Is(err, kerr.FencedLeaderEpoch) {
+		level = slog.LevelWarn
+	}
+	p.runtime.cfg.Logger.Log(p.runtime.ctx, level, "cannot write to the coordinator's log", "topic", p.runtime.cfg.Name, "partition", p.id,
 		"writes", p.refused, "err", err)
 	p.refused, p.refusedLogged = 0, now
 }
