@@ -3,21 +3,38 @@ package harness
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"sync"
 	"testing"
 	"time"
 )
 
-// FreeAddress returns a loopback address on which nothing listens now. Another process may take it before the caller
-// does: a server that then fails to bind says so in its log.
+// The ports that FreeAddress chooses from lie below those that systems give to connections: one of those could be taken by
+// any connection between the choice and the server's start, or while the server is down.
+const (
+	lowestPort = 10240
+	ports      = 32768 - lowestPort
+)
+
+var given sync.Map // of this process: ports, each given to one caller
+
+// FreeAddress returns a loopback address on which nothing listens now, and which it returns once only. Another process may
+// take it before the caller does: a server that then fails to bind says so in its log.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", lowestPort+rand.IntN(ports))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // awaitListening returns once something accepts connections on the address, and fails when gone closes first.
