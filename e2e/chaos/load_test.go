@@ -146,6 +146,15 @@ func (l *load) stop(t *testing.T) {
 	}
 }
 
+// abandon ends the load of a broker that is gone and not to come back: what is on its way stays unanswered.
+func (l *load) abandon() {
+	l.cancel()
+	for _, cl := range l.clients {
+		cl.Close()
+	}
+	l.running.Wait()
+}
+
 // awaitAcknowledged waits until so many more records are acknowledged than now.
 func awaitAcknowledged(t *testing.T, ledger *Ledger, more int, within time.Duration) {
 	t.Helper()

@@ -188,9 +188,10 @@ func (k *tools) each(c *cell, calls []toolCall) error {
 }
 
 func (k *tools) topics(c *cell) error {
+	replicas := strings.Count(c.address, ",") + 1 // the cluster of the test has as many as brokers
 	return k.each(c, []toolCall{
 		{`Created topic`, topicCommand, []string{"--create", "--topic", c.topic, "--partitions", "3", "--config", "retention.ms=3600000"}},
-		{`PartitionCount: 3\s+ReplicationFactor: \d\s+Configs: .*retention.ms=3600000`, topicCommand, []string{"--describe", "--topic", c.topic}},
+		{fmt.Sprintf(`PartitionCount: 3\s+ReplicationFactor: %d\s+Configs: .*retention.ms=3600000`, replicas), topicCommand, []string{"--describe", "--topic", c.topic}},
 		{`^$`, topicCommand, []string{"--alter", "--topic", c.topic, "--partitions", "5"}},
 		{`(?m)^` + regexp.QuoteMeta(c.topic) + `$`, topicCommand, []string{"--list"}},
 		{`PartitionCount: 5`, topicCommand, []string{"--describe", "--topic", c.topic}},

@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long the neighbour may have to wait for one record to come back while an attack lasts.
-const patience = 30 * time.Second
+const patience = 10 * time.Second
 
 // node is a broker under attack with its neighbour.
 type node struct {
