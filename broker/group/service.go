@@ -4,9 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
-	"math"
 	"time"
-	"unicode/utf16"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -110,34 +108,13 @@ func (s *Service) OnTopicsChanged(tenant string, names map[string]bool) {
 	s.runtime.Tell(topicsChanged{tenant, names})
 }
 
-// PartitionFor is the partition of __consumer_offsets that holds the group; -1 while the topic does not exist. The rule
-// is Kafka's: the absolute value of Java's hash of the name, modulo the number of partitions.
+// PartitionFor is the partition of __consumer_offsets that holds the group; -1 while the topic does not exist.
 func (s *Service) PartitionFor(tenant, groupID string) int32 {
 	return s.partitionOf(groupKey{tenant, groupID})
 }
 
 func (s *Service) partitionOf(key groupKey) int32 {
-	n := s.cfg.PartitionCount()
-	if n <= 0 {
-		return -1
-	}
-	h := javaHash(key.onDisk())
-	switch {
-	case h == math.MinInt32:
-		return 0
-	case h < 0:
-		h = -h
-	}
-	return h % n
-}
-
-// javaHash is String.hashCode: over UTF-16 units, with 32-bit overflow.
-func javaHash(s string) int32 {
-	var h int32
-	for _, unit := range utf16.Encode([]rune(s)) {
-		h = 31*h + int32(unit)
-	}
-	return h
+	return coordinator.PartitionFor(key.onDisk(), s.cfg.PartitionCount())
 }
 
 // CommittedOffsets yields the offsets of every group of the loaded partitions.

@@ -3,9 +3,9 @@ package state
 import (
 	"encoding/base64"
 	"fmt"
-	"math"
 	"strings"
-	"unicode/utf16"
+
+	"github.com/millrace-io/millrace/broker/coordinator"
 )
 
 // Key names a partition in a share group.
@@ -58,26 +58,5 @@ func cutLast(s string) (before, after string, ok bool) {
 	return s[:i], s[i+1:], true
 }
 
-// PartitionFor is the partition of __share_group_state that holds the key; -1 where it has none. The rule is Kafka's.
-func PartitionFor(k Key, count int32) int32 {
-	if count <= 0 {
-		return -1
-	}
-	h := javaHash(k.String())
-	switch {
-	case h == math.MinInt32:
-		return 0
-	case h < 0:
-		h = -h
-	}
-	return h % count
-}
-
-// javaHash is String.hashCode: over UTF-16 units, with 32-bit overflow.
-func javaHash(s string) int32 {
-	var h int32
-	for _, unit := range utf16.Encode([]rune(s)) {
-		h = 31*h + int32(unit)
-	}
-	return h
-}
+// PartitionFor is the partition of __share_group_state that holds the key; -1 where it has none.
+func PartitionFor(k Key, count int32) int32 { return coordinator.PartitionFor(k.String(), count) }
