@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
+	"github.com/millrace-io/millrace/broker/coordinator/fields"
 	"github.com/millrace-io/millrace/broker/group/assignor"
 )
 
@@ -205,7 +206,7 @@ func consumerRegexRecord(group groupKey, regex string, r *resolvedRegex) coordin
 }
 
 // flexible starts to read a value of version 0.
-func flexibleValue(value []byte, what string) (*reader, error) {
+func flexibleValue(value []byte, what string) (*fields.Reader, error) {
 	version, r, err := versioned(value, what)
 	if err != nil {
 		return nil, err
@@ -213,7 +214,7 @@ func flexibleValue(value []byte, what string) (*reader, error) {
 	if version != 0 {
 		return nil, errVersion(what, version)
 	}
-	r.flexible = true
+	r.Flexible = true
 	return r, nil
 }
 
@@ -223,16 +224,16 @@ func parseConsumerEpoch(value []byte) (epoch int32, hash uint64, creationMillis 
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	epoch, creationMillis = r.int32(), -1
-	r.eachTag(func(number int, field *reader) {
+	epoch, creationMillis = r.Int32(), -1
+	r.Tags(func(number int, field *fields.Reader) {
 		switch number {
 		case 0:
-			hash = uint64(field.int64())
+			hash = uint64(field.Int64())
 		case 1:
-			creationMillis = field.int64()
+			creationMillis = field.Int64()
 		}
 	})
-	return epoch, hash, creationMillis, r.done(what)
+	return epoch, hash, creationMillis, r.Done(what)
 }
 
 // parseConsumerMember reads what a member says of itself into m.
@@ -242,29 +243,29 @@ func parseConsumerMember(value []byte, m *consumerMember) error {
 	if err != nil {
 		return err
 	}
-	m.instanceID, m.rackID, m.clientID, m.clientHost = r.nullableString(), r.nullableString(), r.string(), r.string()
-	m.topics = r.strings()
-	if regex := r.nullableString(); regex != nil {
+	m.instanceID, m.rackID, m.clientID, m.clientHost = r.NullableText(), r.NullableText(), r.Text(), r.Text()
+	m.topics = r.Texts()
+	if regex := r.NullableText(); regex != nil {
 		m.regex = *regex
 	}
-	m.rebalanceTimeoutMillis = r.int32()
-	m.assignorName = r.nullableString()
-	r.eachTag(func(number int, field *reader) {
-		if number == 0 && field.int8() == 1 {
+	m.rebalanceTimeoutMillis = r.Int32()
+	m.assignorName = r.NullableText()
+	r.Tags(func(number int, field *fields.Reader) {
+		if number == 0 && field.Int8() == 1 {
 			m.classic = parseClassicMetadata(field)
 		}
 	})
 	slices.Sort(m.topics)
-	return r.done(what)
+	return r.Done(what)
 }
 
-func parseClassicMetadata(r *reader) *classicMetadata {
-	c := &classicMetadata{sessionTimeoutMillis: r.int32()}
-	for n := r.count(3); n > 0 && r.err == nil; n-- {
-		c.protocols = append(c.protocols, kmsg.JoinGroupRequestProtocol{Name: r.string(), Metadata: r.bytes()})
-		r.tags()
+func parseClassicMetadata(r *fields.Reader) *classicMetadata {
+	c := &classicMetadata{sessionTimeoutMillis: r.Int32()}
+	for n := r.Count(3); n > 0 && r.Err == nil; n-- {
+		c.protocols = append(c.protocols, kmsg.JoinGroupRequestProtocol{Name: r.Text(), Metadata: r.Bytes()})
+		r.Tags(nil)
 	}
-	r.tags()
+	r.Tags(nil)
 	return c
 }
 
@@ -274,13 +275,13 @@ func parseConsumerTargetEpoch(value []byte) (epoch int32, millis int64, err erro
 	if err != nil {
 		return 0, 0, err
 	}
-	epoch = r.int32()
-	r.eachTag(func(number int, field *reader) {
+	epoch = r.Int32()
+	r.Tags(func(number int, field *fields.Reader) {
 		if number == 0 {
-			millis = field.int64()
+			millis = field.Int64()
 		}
 	})
-	return epoch, millis, r.done(what)
+	return epoch, millis, r.Done(what)
 }
 
 func parseConsumerTarget(value []byte) (assignor.Partitions, error) {
@@ -290,13 +291,13 @@ func parseConsumerTarget(value []byte) (assignor.Partitions, error) {
 		return nil, err
 	}
 	target := make(assignor.Partitions)
-	for n := r.count(18); n > 0 && r.err == nil; n-- {
-		id, partitions := r.id(), r.partitions()
+	for n := r.Count(18); n > 0 && r.Err == nil; n-- {
+		id, partitions := topicID(r), partitionNumbers(r)
 		target[id] = partitions
-		r.tags()
+		r.Tags(nil)
 	}
-	r.tags()
-	return target, r.done(what)
+	r.Tags(nil)
+	return target, r.Done(what)
 }
 
 // parseConsumerCurrent reads how far a member has come into m.
@@ -306,27 +307,27 @@ func parseConsumerCurrent(value []byte, m *consumerMember) error {
 	if err != nil {
 		return err
 	}
-	m.epoch, m.previousEpoch, m.state = r.int32(), r.int32(), memberState(r.int8())
-	m.assigned, m.revoking = r.held(m.epoch), r.held(m.epoch)
-	r.tags()
-	return r.done(what)
+	m.epoch, m.previousEpoch, m.state = r.Int32(), r.Int32(), memberState(r.Int8())
+	m.assigned, m.revoking = readHeld(r, m.epoch), readHeld(r, m.epoch)
+	r.Tags(nil)
+	return r.Done(what)
 }
 
-// held reads partitions; one whose epoch is not there (Kafka before 4.3) counts as assigned at the member's.
-func (r *reader) held(memberEpoch int32) held {
+// readHeld reads partitions; one whose epoch is not there (Kafka before 4.3) counts as assigned at the member's.
+func readHeld(r *fields.Reader, memberEpoch int32) held {
 	h := make(held)
-	for n := r.count(18); n > 0 && r.err == nil; n-- {
-		id, partitions := r.id(), r.int32s() // in the order of their epochs
+	for n := r.Count(18); n > 0 && r.Err == nil; n-- {
+		id, partitions := topicID(r), r.Int32s() // in the order of their epochs
 		var epochs []int32
-		r.eachTag(func(number int, field *reader) {
+		r.Tags(func(number int, field *fields.Reader) {
 			if number == 0 {
-				epochs = field.int32s()
+				epochs = field.Int32s()
 			}
 		})
 		h[id] = make(map[int32]int32, len(partitions))
 		for i, p := range partitions {
 			if p < 0 {
-				r.fail(errNegativePartition)
+				r.Fail(errNegativePartition)
 			}
 			h[id][p] = memberEpoch
 			if i < len(epochs) {
@@ -343,8 +344,8 @@ func parseConsumerRegex(value []byte) (*resolvedRegex, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolved := &resolvedRegex{topics: r.strings(), version: r.int64(), millis: r.int64()}
-	r.tags()
+	resolved := &resolvedRegex{topics: r.Texts(), version: r.Int64(), millis: r.Int64()}
+	r.Tags(nil)
 	slices.Sort(resolved.topics)
-	return resolved, r.done(what)
+	return resolved, r.Done(what)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
+	"github.com/millrace-io/millrace/broker/coordinator/fields"
 	"github.com/millrace-io/millrace/broker/group/assignor"
 )
 
@@ -228,8 +229,8 @@ func protocolMetadata(m *consumerMember, protocol string) []byte {
 
 // versionOf is the version of a subscription, in which the assignment is written, too.
 func versionOf(subscription []byte) int16 {
-	r := reader{rest: subscription}
-	return r.int16()
+	r := fields.Reader{Rest: subscription}
+	return r.Int16()
 }
 
 // classicAssignment writes partitions in the form of the classic protocol.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
+	"github.com/millrace-io/millrace/broker/coordinator/fields"
 )
 
 // Record types of __consumer_offsets: the first two bytes of a key. DESIGN.md has the layouts.
@@ -87,38 +88,38 @@ type parsedKey struct {
 }
 
 func parseKey(key []byte) (parsedKey, error) {
-	r := reader{rest: key}
+	r := fields.Reader{Rest: key}
 	k := parsedKey{known: true}
-	k.kind = r.int16()
+	k.kind = r.Int16()
 	switch kind := k.kind; {
-	case r.err != nil:
+	case r.Err != nil:
 	case kind == offsetCommitKeyV0 || kind == offsetCommitKeyV1:
 		k.isOffset = true
-		k.group, k.topic, k.partition = keyFromDisk(r.string()), r.string(), r.int32()
+		k.group, k.topic, k.partition = keyFromDisk(r.Text()), r.Text(), r.Int32()
 	case kind == groupMetadataKey, kind == consumerMetadataKey, kind == consumerPartitionsKey, kind == consumerTargetMetadataKey:
-		k.group = keyFromDisk(r.string())
+		k.group = keyFromDisk(r.Text())
 	case kind == consumerMemberKey, kind == consumerTargetMemberKey, kind == consumerCurrentKey, kind == consumerRegularExpressionKey:
-		k.group, k.member = keyFromDisk(r.string()), r.string()
+		k.group, k.member = keyFromDisk(r.Text()), r.Text()
 	case kind == shareMetadataKey, kind == shareTargetMetadataKey, kind == shareStatesKey:
-		k.group = keyFromDisk(r.string())
+		k.group = keyFromDisk(r.Text())
 	case kind == shareMemberKey, kind == shareTargetMemberKey, kind == shareCurrentKey:
-		k.group, k.member = keyFromDisk(r.string()), r.string()
+		k.group, k.member = keyFromDisk(r.Text()), r.Text()
 	default:
 		k.known = false
 	}
-	return k, r.done("key")
+	return k, r.Done("key")
 }
 
-func versioned(value []byte, what string) (version int16, r *reader, err error) {
-	r = &reader{rest: value}
-	version = r.int16()
-	if r.err != nil {
-		return 0, nil, r.done(what)
+func versioned(value []byte, what string) (version int16, r *fields.Reader, err error) {
+	r = &fields.Reader{Rest: value}
+	version = r.Int16()
+	if r.Err != nil {
+		return 0, nil, r.Done(what)
 	}
 	if version < 0 || version > maxValueVersion {
 		return 0, nil, fmt.Errorf("%s: version %d is not known", what, version)
 	}
-	r.flexible = version >= 4
+	r.Flexible = version >= 4
 	return version, r, nil
 }
 
@@ -129,17 +130,17 @@ func parseOffset(value []byte) (committedOffset, error) {
 		return committedOffset{}, err
 	}
 	o := committedOffset{leaderEpoch: -1, expireMillis: -1}
-	o.offset = r.int64()
+	o.offset = r.Int64()
 	if version >= 3 {
-		o.leaderEpoch = r.int32()
+		o.leaderEpoch = r.Int32()
 	}
-	o.metadata = r.string()
-	o.commitMillis = r.int64()
+	o.metadata = r.Text()
+	o.commitMillis = r.Int64()
 	if version == 1 {
-		o.expireMillis = r.int64()
+		o.expireMillis = r.Int64()
 	}
-	r.tags()
-	return o, r.done(what)
+	r.Tags(nil)
+	return o, r.Done(what)
 }
 
 func parseGroup(value []byte) (*storedGroup, error) {
@@ -149,33 +150,33 @@ func parseGroup(value []byte) (*storedGroup, error) {
 		return nil, err
 	}
 	g := &storedGroup{stateChangedMillis: -1}
-	g.protocolType, g.generation, g.protocol, g.leader = r.string(), r.int32(), r.nullableString(), r.nullableString()
+	g.protocolType, g.generation, g.protocol, g.leader = r.Text(), r.Int32(), r.NullableText(), r.NullableText()
 	if version >= 2 {
-		g.stateChangedMillis = r.int64()
+		g.stateChangedMillis = r.Int64()
 	}
-	for n := r.count(10); n > 0 && r.err == nil; n-- {
+	for n := r.Count(10); n > 0 && r.Err == nil; n-- {
 		g.members = append(g.members, parseMember(r, version))
 	}
-	r.tags()
-	return g, r.done(what)
+	r.Tags(nil)
+	return g, r.Done(what)
 }
 
-func parseMember(r *reader, version int16) storedMember {
-	m := storedMember{id: r.string()}
+func parseMember(r *fields.Reader, version int16) storedMember {
+	m := storedMember{id: r.Text()}
 	if version >= 3 {
-		m.instanceID = r.nullableString()
+		m.instanceID = r.NullableText()
 	}
-	m.clientID, m.clientHost = r.string(), r.string()
+	m.clientID, m.clientHost = r.Text(), r.Text()
 	m.rebalanceTimeoutMillis = -1
 	if version >= 1 {
-		m.rebalanceTimeoutMillis = r.int32()
+		m.rebalanceTimeoutMillis = r.Int32()
 	}
-	m.sessionTimeoutMillis = r.int32()
+	m.sessionTimeoutMillis = r.Int32()
 	if m.rebalanceTimeoutMillis == -1 {
 		m.rebalanceTimeoutMillis = m.sessionTimeoutMillis
 	}
-	m.subscription, m.assignment = r.bytes(), r.bytes()
-	r.tags()
+	m.subscription, m.assignment = r.Bytes(), r.Bytes()
+	r.Tags(nil)
 	return m
 }
 

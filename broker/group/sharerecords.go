@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
+	"github.com/millrace-io/millrace/broker/coordinator/fields"
 	"github.com/millrace-io/millrace/broker/group/assignor"
 )
 
@@ -115,9 +116,9 @@ func parseShareEpoch(value []byte) (epoch int32, hash uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	epoch, hash = r.int32(), uint64(r.int64())
-	r.tags()
-	return epoch, hash, r.done(what)
+	epoch, hash = r.Int32(), uint64(r.Int64())
+	r.Tags(nil)
+	return epoch, hash, r.Done(what)
 }
 
 func parseShareMember(value []byte, m *shareMember) error {
@@ -126,10 +127,10 @@ func parseShareMember(value []byte, m *shareMember) error {
 	if err != nil {
 		return err
 	}
-	m.rackID, m.clientID, m.clientHost, m.topics = r.nullableString(), r.string(), r.string(), r.strings()
-	r.tags()
+	m.rackID, m.clientID, m.clientHost, m.topics = r.NullableText(), r.Text(), r.Text(), r.Texts()
+	r.Tags(nil)
 	slices.Sort(m.topics)
-	return r.done(what)
+	return r.Done(what)
 }
 
 func parseShareTargetEpoch(value []byte) (epoch int32, millis int64, err error) {
@@ -138,13 +139,13 @@ func parseShareTargetEpoch(value []byte) (epoch int32, millis int64, err error) 
 	if err != nil {
 		return 0, 0, err
 	}
-	epoch = r.int32()
-	r.eachTag(func(number int, field *reader) {
+	epoch = r.Int32()
+	r.Tags(func(number int, field *fields.Reader) {
 		if number == 0 {
-			millis = field.int64()
+			millis = field.Int64()
 		}
 	})
-	return epoch, millis, r.done(what)
+	return epoch, millis, r.Done(what)
 }
 
 func parseShareTarget(value []byte) (assignor.Partitions, error) {
@@ -153,9 +154,9 @@ func parseShareTarget(value []byte) (assignor.Partitions, error) {
 	if err != nil {
 		return nil, err
 	}
-	target := r.assigned()
-	r.tags()
-	return target, r.done(what)
+	target := readAssigned(r)
+	r.Tags(nil)
+	return target, r.Done(what)
 }
 
 func parseShareCurrent(value []byte, m *shareMember) error {
@@ -164,20 +165,20 @@ func parseShareCurrent(value []byte, m *shareMember) error {
 	if err != nil {
 		return err
 	}
-	m.epoch, m.previousEpoch = r.int32(), r.int32()
-	r.int8()
-	m.assigned = r.assigned()
-	r.tags()
-	return r.done(what)
+	m.epoch, m.previousEpoch = r.Int32(), r.Int32()
+	r.Int8()
+	m.assigned = readAssigned(r)
+	r.Tags(nil)
+	return r.Done(what)
 }
 
-func (r *reader) assigned() assignor.Partitions {
+func readAssigned(r *fields.Reader) assignor.Partitions {
 	all := make(assignor.Partitions)
-	for n := r.count(18); n > 0 && r.err == nil; n-- {
-		id, partitions := r.id(), r.int32s()
+	for n := r.Count(18); n > 0 && r.Err == nil; n-- {
+		id, partitions := topicID(r), r.Int32s()
 		slices.Sort(partitions)
 		all[id] = partitions
-		r.tags()
+		r.Tags(nil)
 	}
 	return all
 }
@@ -188,24 +189,24 @@ func parseShareStates(value []byte) (s shareStates, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.initializing, s.initialized, s.deleting = r.stateTopics(), r.stateTopics(), map[TopicID]string{}
-	for n := r.count(18); n > 0 && r.err == nil; n-- {
-		id := r.id()
-		s.deleting[id] = r.string()
-		r.tags()
+	s.initializing, s.initialized, s.deleting = readStateTopics(r), readStateTopics(r), map[TopicID]string{}
+	for n := r.Count(18); n > 0 && r.Err == nil; n-- {
+		id := topicID(r)
+		s.deleting[id] = r.Text()
+		r.Tags(nil)
 	}
-	r.tags()
-	return s, r.done(what)
+	r.Tags(nil)
+	return s, r.Done(what)
 }
 
-func (r *reader) stateTopics() map[TopicID]stateTopic {
+func readStateTopics(r *fields.Reader) map[TopicID]stateTopic {
 	topics := map[TopicID]stateTopic{}
-	for n := r.count(19); n > 0 && r.err == nil; n-- {
-		id := r.id()
-		t := stateTopic{name: r.string(), partitions: r.int32s()}
+	for n := r.Count(19); n > 0 && r.Err == nil; n-- {
+		id := topicID(r)
+		t := stateTopic{name: r.Text(), partitions: r.Int32s()}
 		slices.Sort(t.partitions)
 		topics[id] = t
-		r.tags()
+		r.Tags(nil)
 	}
 	return topics
 }

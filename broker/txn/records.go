@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
+	"github.com/millrace-io/millrace/broker/coordinator/fields"
 )
 
 // Versions of the records of __transaction_state. DESIGN.md has the layouts.
@@ -46,52 +47,52 @@ func keyFromDisk(name string) key {
 
 // parseKey reports by known whether the key is of a version that this one reads; others are skipped.
 func parseKey(b []byte) (k key, known bool, err error) {
-	r := reader{rest: b}
-	if version := r.int16(); r.err == nil && version != keyVersion {
+	r := fields.Reader{Rest: b}
+	if version := r.Int16(); r.Err == nil && version != keyVersion {
 		return key{}, false, nil
 	}
-	k = keyFromDisk(r.string())
-	return k, true, r.done("TransactionLogKey")
+	k = keyFromDisk(r.Text())
+	return k, true, r.Done("TransactionLogKey")
 }
 
 func parseState(value []byte) (state, error) {
 	const what = "TransactionLogValue"
-	r := &reader{rest: value}
-	version := r.int16()
-	if r.err == nil && (version < 0 || version > maxValueVersion) {
+	r := &fields.Reader{Rest: value}
+	version := r.Int16()
+	if r.Err == nil && (version < 0 || version > maxValueVersion) {
 		return state{}, fmt.Errorf("%s: version %d is not known", what, version)
 	}
-	r.flexible = version >= 1
-	s := newState(r.int64(), 0)
-	s.epoch, s.timeoutMillis, s.status = r.int16(), r.int32(), status(r.int8())
-	if r.err == nil && (s.status < 0 || s.status >= statusCount) {
+	r.Flexible = version >= 1
+	s := newState(r.Int64(), 0)
+	s.epoch, s.timeoutMillis, s.status = r.Int16(), r.Int32(), status(r.Int8())
+	if r.Err == nil && (s.status < 0 || s.status >= statusCount) {
 		return state{}, fmt.Errorf("%s: status %d is not known", what, s.status)
 	}
 	s.partitions = parsePartitions(r)
-	s.updateMillis, s.startMillis = r.int64(), r.int64()
-	r.tags(func(tag int, field *reader) {
+	s.updateMillis, s.startMillis = r.Int64(), r.Int64()
+	r.Tags(func(tag int, field *fields.Reader) {
 		switch tag {
 		case tagPreviousProducerID:
-			s.previousProducerID = field.int64()
+			s.previousProducerID = field.Int64()
 		case tagNextProducerID:
-			s.nextProducerID = field.int64()
+			s.nextProducerID = field.Int64()
 		case tagClientVersion:
-			s.clientVersion = field.int16()
+			s.clientVersion = field.Int16()
 		case tagLastEpoch:
-			s.lastEpoch = field.int16()
+			s.lastEpoch = field.Int16()
 		}
 	})
-	return s, r.done(what)
+	return s, r.Done(what)
 }
 
 // parsePartitions does not trust the order in which another broker wrote them.
-func parsePartitions(r *reader) (list []topicPartitions) {
-	for topics := r.count(2); topics > 0 && r.err == nil; topics-- {
-		topic := r.string()
-		for n := r.count(4); n > 0; n-- {
-			list = include(list, Partition{topic, r.int32()})
+func parsePartitions(r *fields.Reader) (list []topicPartitions) {
+	for topics := r.Count(2); topics > 0 && r.Err == nil; topics-- {
+		topic := r.Text()
+		for n := r.Count(4); n > 0; n-- {
+			list = include(list, Partition{topic, r.Int32()})
 		}
-		r.tags(nil)
+		r.Tags(nil)
 	}
 	return list
 }
