@@ -2,10 +2,10 @@ package state
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
+	"github.com/millrace-io/millrace/broker/coordinator/fields"
 	"github.com/millrace-io/millrace/broker/share/delivery"
 )
 
@@ -95,94 +95,38 @@ func appendBatches(v []byte, batches []delivery.Batch, through int32) []byte {
 	return binary.BigEndian.AppendUint32(v, uint32(through))
 }
 
-var errTruncated = errors.New("ends inside a field")
-
-// reader walks the fields of a record. After the first fault every read returns zero.
-type reader struct {
-	rest   []byte
-	failed bool
-}
-
-func (r *reader) take(n int) []byte {
-	if r.failed || n < 0 || n > len(r.rest) {
-		r.failed, r.rest = true, nil
-		return nil
-	}
-	p := r.rest[:n]
-	r.rest = r.rest[n:]
-	return p
-}
-
-func (r *reader) uint(n int) (v uint64) {
-	for _, b := range r.take(n) {
-		v = v<<8 | uint64(b)
-	}
-	return v
-}
-
-func (r *reader) uvarint() int {
-	v, n := binary.Uvarint(r.rest)
-	if n <= 0 || v > 1<<31-1 {
-		r.failed, r.rest = true, nil
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return int(v)
-}
-
-// batches reads the end of a value.
-func (r *reader) batches() (batches []delivery.Batch, through int32) {
-	n := r.uvarint() - 1
-	if n > len(r.rest)/batchBytes {
-		r.failed = true
-	}
-	for ; n > 0 && !r.failed; n-- {
-		b := delivery.Batch{First: int64(r.uint(8)), Last: int64(r.uint(8)), State: delivery.State(r.uint(1)), Count: int16(r.uint(2))}
-		r.tags(nil)
+// readBatches reads the end of a value.
+func readBatches(r *fields.Reader) (batches []delivery.Batch, through int32) {
+	for n := r.Count(batchBytes); n > 0 && r.Err == nil; n-- {
+		b := delivery.Batch{First: r.Int64(), Last: r.Int64(), State: delivery.State(r.Int8()), Count: r.Int16()}
+		r.Tags(nil)
 		batches = append(batches, b)
 	}
 	through = -1
-	r.tags(func(tag int, value []byte) {
-		if tag == 0 && len(value) == 4 {
-			through = int32(binary.BigEndian.Uint32(value))
+	r.Tags(func(tag int, field *fields.Reader) {
+		if tag == 0 && len(field.Rest) == 4 {
+			through = field.Int32()
 		}
 	})
 	return batches, through
 }
 
-func (r *reader) tags(each func(tag int, value []byte)) {
-	for n := r.uvarint(); n > 0 && !r.failed; n-- {
-		tag := r.uvarint()
-		value := r.take(r.uvarint())
-		if each != nil && !r.failed {
-			each(tag, value)
-		}
-	}
-}
-
-func (r *reader) done(what string) error {
-	if r.failed {
-		return fmt.Errorf("%s: %w", what, errTruncated)
-	}
-	return nil
-}
-
 // parseKey reads a key; known is false for the types of newer versions.
 func parseKey(key []byte) (kind uint16, k Key, known bool, err error) {
-	r := reader{rest: key}
-	kind = uint16(r.uint(2))
-	if r.failed || kind > updateKey {
-		return kind, k, false, r.done("key")
+	r := fields.Reader{Rest: key}
+	kind = uint16(r.Int16())
+	if r.Err != nil || kind > updateKey {
+		return kind, k, false, r.Done("key")
 	}
-	k.Group = string(r.take(int(r.uint(2))))
-	copy(k.Topic[:], r.take(16))
-	k.Partition = int32(r.uint(4))
-	return kind, k, true, r.done("key")
+	k.Group = r.Text()
+	copy(k.Topic[:], r.Take(len(k.Topic)))
+	k.Partition = r.Int32()
+	return kind, k, true, r.Done("key")
 }
 
-func versioned(value []byte, what string) (*reader, error) {
-	r := &reader{rest: value}
-	if version := r.uint(2); r.failed || version != valueVersion {
+func versioned(value []byte, what string) (*fields.Reader, error) {
+	r := &fields.Reader{Rest: value, Flexible: true}
+	if version := r.Int16(); r.Err != nil || version != valueVersion {
 		return nil, fmt.Errorf("%s: version %d is not known", what, version)
 	}
 	return r, nil
@@ -194,11 +138,11 @@ func parseSnapshot(value []byte) (*partitionState, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &partitionState{snapshotEpoch: int32(r.uint(4)), stateEpoch: int32(r.uint(4)), leaderEpoch: int32(r.uint(4)),
-		start: int64(r.uint(8)), createdMillis: int64(r.uint(8)), writtenMillis: int64(r.uint(8))}
-	batches, through := r.batches()
+	s := &partitionState{snapshotEpoch: r.Int32(), stateEpoch: r.Int32(), leaderEpoch: r.Int32(),
+		start: r.Int64(), createdMillis: r.Int64(), writtenMillis: r.Int64()}
+	batches, through := readBatches(r)
 	s.batches, s.through = combine(nil, batches, s.start), through
-	return s, r.done(what)
+	return s, r.Done(what)
 }
 
 func parseUpdate(value []byte) (update, error) {
@@ -207,7 +151,7 @@ func parseUpdate(value []byte) (update, error) {
 	if err != nil {
 		return update{}, err
 	}
-	u := update{snapshotEpoch: int32(r.uint(4)), leaderEpoch: int32(r.uint(4)), start: int64(r.uint(8))}
-	u.batches, u.through = r.batches()
-	return u, r.done(what)
+	u := update{snapshotEpoch: r.Int32(), leaderEpoch: r.Int32(), start: r.Int64()}
+	u.batches, u.through = readBatches(r)
+	return u, r.Done(what)
 }
