@@ -6,14 +6,17 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace-io/millrace/e2e/chaos/checker"
+	"github.com/millrace-io/millrace/e2e/harness"
 )
 
 const (
@@ -114,9 +117,10 @@ func (f *flow) writeTransaction(cl *kgo.Client, steps []checker.Step) ([]checker
 }
 
 // seal writes a last record to each partition, so that the end of each is a record that everybody reads: the marker of a
-// transaction is none. A transaction that nobody ends would hide it for ever.
+// transaction is none. So what was left open must have been ended by the coordinators before.
 func (f *flow) seal() {
 	f.t.Helper()
+	f.awaitCompletion()
 	process := f.rec.Process(checker.Client{})
 	cl := f.client(kgo.DefaultProduceTopic(f.cfg.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer cl.Close()
@@ -129,6 +133,56 @@ func (f *flow) seal() {
 		}
 		f.rec.Return(at, checker.OK, nil, func(op *checker.Op) { op.Steps[0].Offset = r.Offset })
 	}
+}
+
+// awaitCompletion waits until no transaction is under way: those that were left open have timed out by then.
+func (f *flow) awaitCompletion() {
+	f.t.Helper()
+	cl := f.client()
+	defer cl.Close()
+	admin := kadm.NewClient(cl)
+	harness.Await(f.t, "every transaction has its end", finishWithin, func(ctx context.Context) error {
+		transactions, err := admin.DescribeTransactions(ctx)
+		if err != nil {
+			return err
+		}
+		if len(transactions) != f.cfg.transactional {
+			return fmt.Errorf("%d transactional ids are known, want %d", len(transactions), f.cfg.transactional)
+		}
+		for _, t := range transactions {
+			if t.Err != nil || t.State != "Empty" && t.State != "CompleteCommit" && t.State != "CompleteAbort" {
+				return fmt.Errorf("%+v", t)
+			}
+		}
+		return nil
+	})
+}
+
+// open tells which transactions hold readers back: what the partitions know of their producers, and the coordinators of theirs.
+func (f *flow) open() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	cl := f.client()
+	defer cl.Close()
+	admin := kadm.NewClient(cl)
+	var text strings.Builder
+	topics := kadm.TopicsSet{}
+	for p := range f.cfg.partitions {
+		topics.Add(f.cfg.topic, int32(p))
+	}
+	producers, err := admin.DescribeProducers(ctx, topics)
+	fmt.Fprintf(&text, "open on partitions (error: %v):", err)
+	producers.EachProducer(func(p kadm.DescribedProducer) {
+		if p.CurrentTxnStartOffset >= 0 {
+			fmt.Fprintf(&text, " %+v", p)
+		}
+	})
+	transactions, err := admin.DescribeTransactions(ctx)
+	fmt.Fprintf(&text, "; known to coordinators (error: %v):", err)
+	for _, t := range transactions.Sorted() {
+		fmt.Fprintf(&text, " %+v", t)
+	}
+	return text.String()
 }
 
 // Transactions under faults of processes and networks: a committed one is read whole, an aborted or abandoned one never, and
@@ -144,7 +198,8 @@ func TestClusterTransactions(t *testing.T) {
 
 // The same when power fails: what was answered to be committed is committed.
 func TestClusterTransactionsPowerLoss(t *testing.T) {
-	n := newNemesis(newScene(t, sceneConfig{diskMiB: 512, allowed: diskFaults(), flow: flowConfig{idempotent: 1, transactional: 4}}))
+	allowed := append(diskFaults(), regexp.MustCompile(`cannot write to the coordinator's log.*KAFKA_STORAGE_ERROR`))
+	n := newNemesis(newScene(t, sceneConfig{diskMiB: 512, allowed: allowed, flow: flowConfig{idempotent: 1, transactional: 4}}))
 	n.rage(append(n.diskFaults(), n.processFaults()[0], n.processFaults()[6]), rounds(t, 6))
 	n.mustCommit("after the last fault")
 	n.end()

@@ -113,7 +113,7 @@ func (f *flow) readToTheEnd() map[int32]int64 {
 			}
 		})
 		if ctx.Err() != nil {
-			f.t.Fatalf("partitions and ends still to read after %v: %v", finishWithin, left)
+			f.t.Fatalf("partitions and ends still to read after %v: %v; %s", finishWithin, left, f.open())
 		}
 	}
 	return ends
