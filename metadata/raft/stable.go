@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -50,8 +51,8 @@ type stateFileStore struct {
 
 	solo *atomic.Bool // this node is the only voter
 
-	// The rest is owned by the goroutine of hashicorp/raft, which alone calls the methods below create.
-	sequence uint64 // of the slot written last
+	mu       sync.Mutex // guards the rest: hashicorp/raft sets the term of a heartbeat beside its loop, which may be voting
+	sequence uint64     // of the slot written last
 	term     uint64
 	voteTerm uint64
 	vote     []byte
@@ -146,7 +147,7 @@ func (s *stateFileStore) create(id identity, term uint64) error {
 	return s.writeSlot()
 }
 
-// writeSlot makes term and vote durable, over the older slot.
+// writeSlot makes term and vote durable, over the older slot. It is called with mu held, or before anybody else knows s.
 func (s *stateFileStore) writeSlot() error {
 	sequence := s.sequence + 1
 	body := binary.LittleEndian.AppendUint64(nil, sequence)
@@ -173,12 +174,16 @@ func (s *stateFileStore) Set(key, value []byte) error {
 	if len(value) > 255 {
 		return fmt.Errorf("candidate address of %d bytes is too long", len(value))
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.vote = append([]byte(nil), value...)
 	return s.writeSlot()
 }
 
 // Get returns the vote.
 func (s *stateFileStore) Get(key []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if string(key) != string(keyLastVoteCand) || s.vote == nil {
 		return nil, errKeyNotFound
 	}
@@ -189,10 +194,12 @@ func (s *stateFileStore) Get(key []byte) ([]byte, error) {
 // its vote, lost in a crash, is a vote that was not given. The term of an only voter waits for its vote, too: there is
 // nobody else to whom it could be promised in between.
 func (s *stateFileStore) SetUint64(key []byte, value uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch string(key) {
 	case string(keyCurrentTerm):
-		if s.term == value {
-			return nil // as at every start, when the term just read is set again
+		if value <= s.term {
+			return nil // as at every start, when the term just read is set again; a promise is never taken back
 		}
 		s.term = value
 		if s.solo.Load() {
@@ -208,6 +215,8 @@ func (s *stateFileStore) SetUint64(key []byte, value uint64) error {
 
 // GetUint64 returns the current term or the term of the vote.
 func (s *stateFileStore) GetUint64(key []byte) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch string(key) {
 	case string(keyCurrentTerm):
 		return s.term, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -77,5 +78,48 @@ func TestOnlyVoterHoldsBackEmptyEntries(t *testing.T) {
 	}
 	if last, _ := inner.LastIndex(); last != 5 {
 		t.Errorf("with two voters the log ends at %d: an entry was held back", last)
+	}
+}
+
+// hashicorp/raft may set the term from two goroutines: neither a slot nor what is answered may be a mixture.
+func TestTermsAndVotesOfTwoGoroutinesAreKeptWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), stateFile)
+	s, err := openStateFile(path, new(atomic.Bool))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.create(identity{nodeID: 1, clusterID: "c", directoryID: [16]byte{1}}, bootstrapTerm); err != nil {
+		t.Fatal(err)
+	}
+	const last = 60
+	var writers sync.WaitGroup
+	for range 2 {
+		writers.Go(func() {
+			for term := uint64(2); term <= last; term++ {
+				if err := s.SetUint64(keyCurrentTerm, term); err != nil {
+					t.Error(err)
+				}
+				if got, _ := s.GetUint64(keyCurrentTerm); got < term {
+					t.Errorf("the term went from %d back to %d", term, got)
+				}
+			}
+		})
+	}
+	for term := uint64(2); term <= last; term++ {
+		if err := errors.Join(s.SetUint64(keyLastVoteTerm, term), s.Set(keyLastVoteCand, []byte("2"))); err != nil {
+			t.Error(err)
+		}
+	}
+	writers.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	back, err := openStateFile(path, new(atomic.Bool))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	if back.term != last || back.voteTerm != last || string(back.vote) != "2" {
+		t.Errorf("term %d, vote for %q in %d; want %d, 2, %d", back.term, back.vote, back.voteTerm, last, last)
 	}
 }

@@ -55,6 +55,20 @@ func newTransport(streams Streams, self hraft.ServerAddress, logger *slog.Logger
 // Consumer implements hraft.Transport: what other members ask, and what this one tells itself.
 func (t *transport) Consumer() <-chan hraft.RPC { return t.requests }
 
+// SetHeartbeatHandler implements hraft.Transport. hashicorp/raft answers heartbeats beside its loop, so that a member whose
+// disk is slow is not taken for dead. One that changes term or role would be carried out there, too, while the loop may be
+// voting in another term; it goes through the loop like every other request.
+func (t *transport) SetHeartbeatHandler(handle func(hraft.RPC)) {
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc hraft.RPC) {
+		request, ok := rpc.Command.(*hraft.AppendEntriesRequest)
+		if r := t.raft(); ok && r != nil && r.State() == hraft.Follower && r.CurrentTerm() == request.Term {
+			handle(rpc)
+			return
+		}
+		t.order(rpc, t.stop)
+	})
+}
+
 // forward runs until shut. It is the only way into hashicorp/raft's loop, and closed once the transport is.
 func (t *transport) forward() {
 	defer close(t.forwarded)
