@@ -75,7 +75,7 @@ func (p *partition) setTimerLocked(at time.Time, set bool) {
 	}
 	p.timerAt = at
 	if p.timer == nil {
-		p.timer = time.AfterFunc(at.Sub(now), p.wake)
+		p.timer = time.AfterFunc(at.Sub(now), p.ring)
 	} else {
 		p.timer.Reset(at.Sub(now))
 	}

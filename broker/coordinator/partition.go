@@ -104,13 +104,6 @@ func (p *partition) tell(event any) {
 	}
 }
 
-// wake makes the loop look at deadlines and commits.
-func (p *partition) wake() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.wakeLocked()
-}
-
 func (p *partition) wakeLocked() {
 	if p.running || p.phase != active {
 		return // the loop looks again before it ends; the load starts it
@@ -118,6 +111,15 @@ func (p *partition) wakeLocked() {
 	p.running = true
 	p.runtime.work.Add(1)
 	go p.run()
+}
+
+// ring is the timer's: whatever it was set for, it is set no longer. By the wall clock the time may not have come, which then has
+// gone back since.
+func (p *partition) ring() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timerAt = time.Time{}
+	p.wakeLocked()
 }
 
 // onCommitted is called by the log, from any goroutine.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,7 @@ func (l *list) Closed()  { l.closed++ }
 type world struct {
 	*Runtime
 	log    *fakeLog
+	behind atomic.Int64 // nanoseconds that the clock was set back
 	mu     sync.Mutex
 	shards []*list
 }
@@ -106,7 +108,7 @@ type world struct {
 func newWorld(t *testing.T, maxBatchBytes int) *world {
 	w := &world{log: &fakeLog{}}
 	w.Runtime = New(Config{
-		Name: "__lines", Log: w.log, Clock: time.Now, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Name: "__lines", Log: w.log, Clock: func() time.Time { return time.Now().Round(0).Add(-time.Duration(w.behind.Load())) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		NewShard: func(int32) Shard {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -403,6 +405,23 @@ func TestDeadlinesRing(t *testing.T) {
 		expect(t, "not yet", w.ask(count{}), "1 <nil>")
 		time.Sleep(time.Minute)
 		expect(t, "now", w.ask(count{}), "2 <nil>")
+	})
+}
+
+// e2e/sim, seed 1 of transactions: a timer that rang before its time, by a clock that is slow or was set back, was never set again,
+// so that a transaction neither timed out nor got its completion until somebody asked for something.
+func TestADeadlineRingsThoughTheClockWasSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := elected(t, 1<<20)
+		w.ask(ringIn{time.Second})
+		w.behind.Store(int64(time.Minute))
+		time.Sleep(time.Second) // the timer rings, for nothing
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := w.shard().lines; len(got) != 1 { // asking for it would be what rings
+			t.Errorf("the deadline has passed, and the lines are %v", got)
+		}
 	})
 }
 
