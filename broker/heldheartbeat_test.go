@@ -78,7 +78,7 @@ func later(t *testing.T, c *kgo.Broker, member string, epoch int32) <-chan *kmsg
 }
 
 // whileWaiting does something, again and again, until there is an answer: the heartbeat may be on its way still.
-func whileWaiting(answers <-chan *kmsg.ConsumerGroupHeartbeatResponse, do func()) *kmsg.ConsumerGroupHeartbeatResponse {
+func whileWaiting[T any](answers <-chan T, do func()) T {
 	for {
 		select {
 		case answer := <-answers:

@@ -302,3 +302,14 @@ func TestPartitionsWithoutALeaderToReach(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoseHeartbeatsAreHeld(t *testing.T) {
+	for software, want := range map[string]bool{
+		"apache-kafka-java": true, "kgo": true, "librdkafka": true, "confluent-kafka-python": true, "confluent-kafka-go": true,
+		"": false, "kafkajs": false, "sarama": false, "kafka-python": false,
+	} {
+		if got := beatsAside(software); got != want {
+			t.Errorf("%q: %v, want %v", software, got, want)
+		}
+	}
+}

@@ -2,10 +2,12 @@ package api
 
 import (
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/security"
 )
 
@@ -41,7 +43,20 @@ func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeat
 	if watch == nil {
 		return answer
 	}
-	return &heldHeartbeat{answer, watch}
+	if regular := time.Duration(answer.HeartbeatIntervalMillis) * time.Millisecond; regular <= s.heartbeatHold() {
+		return answer // it comes as often as it would be answered
+	}
+	return &heldHeartbeat{consumerHeartbeat{answer}, watch}
+}
+
+// consumerHeartbeat is a ConsumerGroupHeartbeat's answer that may be kept.
+type consumerHeartbeat struct {
+	*kmsg.ConsumerGroupHeartbeatResponse
+}
+
+// settle paces the member: it asks for what is new soon.
+func (h consumerHeartbeat) settle(_ *kerr.Error, news, whole bool) {
+	h.HeartbeatIntervalMillis = group.HeldInterval(h.HeartbeatIntervalMillis, news, whole)
 }
 
 // speaksConsumerProtocol reports whether the cluster has finalized the protocol and the broker offers it.

@@ -156,7 +156,8 @@ func (s *session) Resume(w *server.Writer) error {
 // Signalled reports whether there is news for a suspended answer.
 func (s *session) Signalled() bool {
 	if s.held.answer != nil {
-		return s.held.watch.Told()
+		_, told := s.held.watch.Told()
+		return told
 	}
 	if s.fetch.following {
 		return len(s.follower.C) > 0
@@ -256,7 +257,7 @@ func (s *session) handleDecoded(row *Row, req *server.Request, w *server.Writer)
 		if held, err := s.hold(w, h, correlationID, flexible); held || err != nil {
 			return err
 		}
-		answer = h.ConsumerGroupHeartbeatResponse
+		answer = h.quietAnswer
 	}
 	s.encode(w, correlationID, flexible && answer.Key() != int16(kmsg.ApiVersions), answer)
 	return nil

@@ -23,7 +23,8 @@ func (s *shard) becomeConsumer(g *group) {
 // replaceGroup makes a group one of no members; its offsets, pending ones too, and what it is to become, stay.
 func (s *shard) replaceGroup(g *group) {
 	s.uncount(g)
-	fresh := &group{key: g.key, stateChangedMillis: -1, offsets: g.offsets, pending: g.pending, next: g.next}
+	fresh := &group{key: g.key, stateChangedMillis: -1, news: g.news, offsets: g.offsets, pending: g.pending, next: g.next}
+	s.telling = append(s.telling, announcement{g.news, nil})
 	fresh.joinTimer, fresh.syncTimer = fresh.newTimer(nil), fresh.newTimer(nil)
 	s.groups[g.key] = fresh
 	s.count(fresh)

@@ -136,7 +136,7 @@ func (m *model) ask(c *modelConsumer, r *kmsg.ConsumerGroupHeartbeatRequest) *km
 		allowed: func(string) bool { return true }}, m.w.last)
 	switch answer := m.w.answers[m.w.last].(type) {
 	case *heldHeartbeat:
-		return answer.answer
+		return answer.answer.(*kmsg.ConsumerGroupHeartbeatResponse)
 	case *kmsg.ConsumerGroupHeartbeatResponse:
 		return answer
 	}

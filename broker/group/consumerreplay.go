@@ -95,7 +95,7 @@ func (s *shard) replayNoConsumer(key parsedKey) {
 func (s *shard) setConsumer(g *group, c *consumerGroup) {
 	s.uncount(g)
 	if g.consumer != nil {
-		s.telling = append(s.telling, g.consumer.news)
+		s.telling = append(s.telling, announcement{g.consumer.news, nil})
 	}
 	g.consumer = c
 	s.count(g)
@@ -126,7 +126,7 @@ func (s *shard) changeConsumer(key groupKey, change func(*consumerGroup)) {
 	epoch, hash, created, assignment, millis, old := c.epoch, c.metadataHash, c.creationMillis, c.assignmentEpoch, c.assignmentMillis, c.oldMetadata
 	s.changing(g, func() { change(c) })
 	if c.assignmentEpoch != assignment {
-		s.telling = append(s.telling, c.news)
+		s.telling = append(s.telling, announcement{c.news, nil})
 	}
 	s.keep(func() {
 		s.changing(s.obtain(key), func() {

@@ -35,7 +35,7 @@ func (s *Service) consumerGroupHeartbeat(ctx context.Context, who Caller, r *kms
 		return consumerHeartbeatError(err, ""), nil
 	}
 	if held, quiet := answer.(*heldHeartbeat); quiet {
-		return held.answer, held.watch
+		return held.answer.(*kmsg.ConsumerGroupHeartbeatResponse), held.watch
 	}
 	return answer.(*kmsg.ConsumerGroupHeartbeatResponse), nil
 }

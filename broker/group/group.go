@@ -22,6 +22,7 @@ type group struct {
 	consumer *consumerGroup // of the consumer protocol; nil: classic. What follows is of classic groups
 	share    *shareGroup    // a share group; nil: none
 	next     *consumerGroup // what it becomes when the records of a step are replayed
+	news     *news          // for classic members whose heartbeats are held back
 
 	// Not in the log: who is here now. After a load it is what stored says.
 	state              state

@@ -20,6 +20,11 @@ func (s *shard) heartbeat(e heartbeatRequest, ticket coordinator.Ticket, now tim
 	r := kmsg.NewPtrHeartbeatResponse()
 	if err := s.heartbeatError(e, now); err != nil {
 		r.ErrorCode = err.Code
+	} else if g := s.lookup(e.key); g.consumer == nil && g.state == stable {
+		watch := g.news.watch()
+		watch.AtMost = millis(g.byID[e.body.MemberID].sessionTimeoutMillis) / 4
+		do.replyNow(ticket, &heldHeartbeat{r, watch})
+		return
 	}
 	do.replyNow(ticket, r)
 }

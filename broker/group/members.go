@@ -100,12 +100,13 @@ func (s *Service) syncGroup(ctx context.Context, who Caller, r *kmsg.SyncGroupRe
 	return answer.(*kmsg.SyncGroupResponse)
 }
 
-// Heartbeat answers at once. While the group loads, every heartbeat is fine: nobody can know better.
-func (s *Service) Heartbeat(ctx context.Context, who Caller, r *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
-	resp := r.ResponseKind().(*kmsg.HeartbeatResponse)
+// Heartbeat answers at once. While the group loads, every heartbeat is fine: nobody can know better. When all is well,
+// watch is not nil: the caller may keep the answer until there is news, which is its error code then.
+func (s *Service) Heartbeat(ctx context.Context, who Caller, r *kmsg.HeartbeatRequest) (resp *kmsg.HeartbeatResponse, watch *Watch) {
+	resp = r.ResponseKind().(*kmsg.HeartbeatResponse)
 	if !isMemberGroupID(r.Group) {
 		resp.ErrorCode = kerr.InvalidGroupID.Code
-		return resp
+		return resp, nil
 	}
 	key := groupKey{who.Tenant, r.Group}
 	answer, err := s.ask(ctx, key, heartbeatRequest{key, r})
@@ -114,9 +115,12 @@ func (s *Service) Heartbeat(ctx context.Context, who Caller, r *kmsg.HeartbeatRe
 	case err != nil:
 		resp.ErrorCode = err.Code
 	default:
+		if held, quiet := answer.(*heldHeartbeat); quiet {
+			return resp, held.watch
+		}
 		resp.ErrorCode = answer.(*kmsg.HeartbeatResponse).ErrorCode
 	}
-	return resp
+	return resp, nil
 }
 
 // LeaveGroup answers when the group's end, if this was its last member, is committed.

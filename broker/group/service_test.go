@@ -239,7 +239,7 @@ func TestRefusalsBeforeTheShard(t *testing.T) {
 			}), kerr.InvalidRequest},
 			{"sync without group", s.SyncGroup(ctx, who, &kmsg.SyncGroupRequest{}).ErrorCode, kerr.InvalidGroupID},
 			{"sync without protocol", s.SyncGroup(ctx, who, &kmsg.SyncGroupRequest{Version: 5, Group: "g"}).ErrorCode, kerr.InconsistentGroupProtocol},
-			{"heartbeat without group", s.Heartbeat(ctx, who, &kmsg.HeartbeatRequest{}).ErrorCode, kerr.InvalidGroupID},
+			{"heartbeat without group", beatCode(s.Heartbeat(ctx, who, &kmsg.HeartbeatRequest{})), kerr.InvalidGroupID},
 			{"leave without group", s.LeaveGroup(ctx, who, &kmsg.LeaveGroupRequest{}).ErrorCode, kerr.InvalidGroupID},
 			{"old leave of nobody", s.LeaveGroup(ctx, who, &kmsg.LeaveGroupRequest{Version: 2, Group: "g", MemberID: "x"}).ErrorCode, kerr.UnknownMemberID},
 			{"delete offsets without group", s.OffsetDelete(ctx, who, &kmsg.OffsetDeleteRequest{}).ErrorCode, kerr.InvalidGroupID},
@@ -269,7 +269,7 @@ func TestWithoutThePartition(t *testing.T) {
 		}
 		s.OnElection(s.PartitionFor(defaultTenant, "a"), 1)
 		synctest.Wait()
-		if code := s.Heartbeat(ctx, who, &kmsg.HeartbeatRequest{Group: "a"}).ErrorCode; code != 0 {
+		if code := beatCode(s.Heartbeat(ctx, who, &kmsg.HeartbeatRequest{Group: "a"})); code != 0 {
 			t.Errorf("heartbeat while the group loads: %v", kerr.ErrorForCode(code))
 		}
 		if code := s.ListGroups(ctx, who, &kmsg.ListGroupsRequest{}).ErrorCode; code != kerr.CoordinatorLoadInProgress.Code {
@@ -364,3 +364,5 @@ func TestSettingsChangeWithinASecond(t *testing.T) {
 		}
 	})
 }
+
+func beatCode(r *kmsg.HeartbeatResponse, _ *Watch) int16 { return r.ErrorCode }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/millrace-io/millrace/broker/coordinator"
 )
 
@@ -23,8 +25,8 @@ type shard struct {
 	figures  figures
 	leaving  []*group // groups of which nothing may be left once the records of the step are replayed
 	shares   map[groupKey]*shareTimers
-	telling  []*news  // of groups that have another target
-	stranded []*group // consumer groups that came back with an undone write, and have classic members by now
+	telling  []announcement // what this step brought to those who wait
+	stranded []*group       // consumer groups that came back with an undone write, and have classic members by now
 }
 
 // figures are what metrics tell of a shard.
@@ -161,8 +163,8 @@ func (s *shard) NextDeadline() (time.Time, bool) { return s.timers.next() }
 
 // Settled implements coordinator.Shard; whoever counts wraps the shard.
 func (s *shard) Settled() {
-	for _, n := range s.telling {
-		n.tell()
+	for _, a := range s.telling {
+		a.of.tell(a.said)
 	}
 	clear(s.telling)
 	s.telling = s.telling[:0]
@@ -171,8 +173,9 @@ func (s *shard) Settled() {
 // Closed implements coordinator.Shard: whoever waits for news asks again, and finds out who is the coordinator now.
 func (s *shard) Closed() {
 	for _, g := range s.groups {
+		g.news.tell(kerr.NotCoordinator)
 		if g.consumer != nil {
-			g.consumer.news.tell()
+			g.consumer.news.tell(nil)
 		}
 	}
 }
@@ -184,7 +187,7 @@ func (s *shard) lookup(key groupKey) *group { return s.groups[key] }
 func (s *shard) obtain(key groupKey) *group {
 	g := s.groups[key]
 	if g == nil {
-		g = &group{key: key, stateChangedMillis: -1}
+		g = &group{key: key, stateChangedMillis: -1, news: &news{}}
 		g.joinTimer, g.syncTimer = g.newTimer(nil), g.newTimer(nil)
 		s.insert(g)
 	}
@@ -236,6 +239,9 @@ func (s *shard) transition(g *group, to state, now time.Time) {
 	g.previous, g.state = g.state, to
 	s.count(g)
 	g.stateChangedMillis = now.UnixMilli()
+	if to == preparingRebalance {
+		s.telling = append(s.telling, announcement{g.news, kerr.RebalanceInProgress})
+	}
 }
 
 // watchOffsets sees to it that expired offsets are looked for.

@@ -20,7 +20,10 @@ func showResponse(response any) string {
 	case *kmsg.ConsumerGroupHeartbeatResponse:
 		return showBeat(r)
 	case *heldHeartbeat:
-		return showBeat(r.answer) + " no news"
+		if beat, ok := r.answer.(*kmsg.ConsumerGroupHeartbeatResponse); ok {
+			return showBeat(beat) + " no news"
+		}
+		return showResponse(r.answer)
 	case []kmsg.ConsumerGroupDescribeResponseGroup:
 		return showDescribedConsumer(r[0])
 	case *kmsg.JoinGroupResponse:

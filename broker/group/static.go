@@ -38,6 +38,7 @@ func (s *shard) renameStatic(g *group, oldID, newID string, do *effects) *member
 	s.answerJoin(g, old, joinError(oldID, kerr.FencedInstanceID), do)
 	s.answerSync(old, syncError(kerr.FencedInstanceID), do)
 	s.timers.cancel(old.session)
+	s.telling = append(s.telling, announcement{g.news, nil}) // the old one asks again, and is fenced
 
 	renamed := *old
 	m := &renamed
