@@ -67,8 +67,8 @@ func (n *Node) rallyOnce(ctx context.Context, j *joiner, asked bool) (settled bo
 	answers := j.askAll(ctx, n.knownAddresses(state, j), question)
 	leader, known := join.FindLeader(self, state.LeaderID, answers)
 	if !known {
-		if join.Stands(self, position, votersOf(state), answers) && n.quorum.StandIfIdle() {
-			n.cfg.Logger.Debug("stands for election: a majority is there and nobody leads", "node.id", n.cfg.NodeID)
+		if join.Stands(self, position, votersOf(state), answers) {
+			n.standAsOf(state)
 		}
 		return false
 	}
@@ -77,6 +77,15 @@ func (n *Node) rallyOnce(ctx context.Context, j *joiner, asked bool) (settled bo
 		return false
 	}
 	return n.quorum.State().LeaderID >= 0
+}
+
+// standAsOf stands for election unless there was one, or a leader was found, since state was seen. The slowest answer may have
+// taken a second, and the others are as old by then: to stand on them would depose whoever was elected meanwhile.
+func (n *Node) standAsOf(state raft.State) (stands bool) {
+	if stands = n.quorum.State().LeaderID == state.LeaderID && n.quorum.StandIfIdle(state.Term); stands {
+		n.cfg.Logger.Debug("stands for election: a majority is there and nobody leads", "node.id", n.cfg.NodeID)
+	}
+	return stands
 }
 
 // knownAddresses are those of the members and of the configuration.

@@ -37,11 +37,12 @@ func (q *Quorum) Stand() {
 	_ = q.alone.TimeoutNow(q.self.serverID(), q.self.serverAddress(), request, new(hraft.TimeoutNowResponse)) // to itself: it fails only when closed
 }
 
-// StandIfIdle is Stand for a follower that has not stood a moment ago; an election that is under way is left alone.
-func (q *Quorum) StandIfIdle() bool {
+// StandIfIdle is Stand for a follower that is in a term still and has not stood a moment ago; an election that is under way
+// is left alone.
+func (q *Quorum) StandIfIdle(term uint64) bool {
 	last := q.stoodAt.Load()
 	now := time.Now().UnixNano()
-	if q.raft.State() != hraft.Follower || now-last < int64(standInterval) || !q.stoodAt.CompareAndSwap(last, now) {
+	if q.raft.State() != hraft.Follower || q.raft.CurrentTerm() != term || now-last < int64(standInterval) || !q.stoodAt.CompareAndSwap(last, now) {
 		return false
 	}
 	q.Stand()
@@ -81,7 +82,7 @@ func (q *Quorum) succeed() {
 		}
 		now := q.raft.CurrentTerm()
 		if now == term {
-			q.StandIfIdle()
+			q.StandIfIdle(term)
 			return
 		}
 		term, wait = now, 2*succession // another stands: it is given time
