@@ -16,7 +16,6 @@ import (
 // Kafka: KafkaApis.handleFetchRequest, ReplicaManager.fetchMessages and readFromLog, DelayedFetch.
 //
 // Deviations:
-//   - the list of aborted transactions reaches up to the last stable offset, not only to the end of what is sent;
 //   - a fetch with a replica id is refused on client listeners;
 //   - a leader that does not know yet how far its predecessor was tells no high watermark (-1), lets who has read all that it
 //     knows to be committed wait, and then answers OFFSET_NOT_AVAILABLE;
@@ -301,7 +300,7 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 		return err
 	}
 	if limits.committed {
-		t.aborted = l.AbortedTransactions(t.FetchOffset, upTo)
+		t.aborted = l.AbortedTransactions(t.FetchOffset, t.slice.Bound())
 	}
 	return nil
 }

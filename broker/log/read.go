@@ -16,6 +16,8 @@ type Slice struct {
 	Position  int64
 	SizeBytes int // 0: nothing to read at this offset yet
 
+	upTo    int64            // that was asked for
+	source  *segment.Segment // what it was read from
 	segment *segment.Segment // pinned
 	buffer  *[segment.InlineBytes]byte
 	files   *segment.Files
@@ -30,6 +32,15 @@ func (s *Slice) Release() {
 		s.files.PutBuffer(s.buffer)
 	}
 	*s = Slice{}
+}
+
+// Bound is an offset that no batch of the slice reaches, as low as the index tells without a look at the batches: what ends
+// behind it is of no concern to who reads the slice.
+func (s *Slice) Bound() int64 {
+	if s.source == nil {
+		return s.upTo
+	}
+	return min(s.upTo, s.source.OffsetBound(s.Position+int64(s.SizeBytes)))
 }
 
 // Read returns whole batches from the one that holds offset on, all of them below upTo, which is a batch boundary: the
@@ -86,7 +97,9 @@ func (l *Log) read(offset, upTo, maxBytes int64, atLeastOne bool) (Slice, error)
 			return Slice{}, err
 		}
 		if place.SizeBytes > 0 {
-			return l.slice(s, place)
+			slice, err := l.slice(s, place)
+			slice.source, slice.upTo = s, upTo
+			return slice, err
 		}
 		if s.NextOffset() > offset && !s.Sealed() {
 			break // there is a batch, it does not fit

@@ -145,17 +145,17 @@ func (h *history) visible(from, upTo int64) (offsets []int64) {
 	return offsets
 }
 
-// read returns the offsets that a client with isolation.level=read_committed sees from an offset on.
-func (h *history) read(from, upTo int64) (seen []int64) {
+// read returns the offsets that a client with isolation.level=read_committed sees from an offset on, by reads of so many bytes.
+func (h *history) read(from, upTo int64, maxBytes int) (seen []int64) {
 	h.t.Helper()
-	aborted := h.log.AbortedTransactions(from, upTo)
-	slices.SortFunc(aborted, func(a, b AbortedTransaction) int { return int(a.FirstOffset - b.FirstOffset) })
-	hidden := map[int64]bool{}
 	for from < upTo {
-		s, err := h.log.Read(from, upTo, 1<<20, true)
+		s, err := h.log.Read(from, upTo, maxBytes, true)
 		if err != nil {
 			h.t.Fatal(err)
 		}
+		aborted := h.log.AbortedTransactions(from, s.Bound())
+		slices.SortFunc(aborted, func(a, b AbortedTransaction) int { return int(a.FirstOffset - b.FirstOffset) })
+		hidden := map[int64]bool{}
 		data := s.Bytes
 		if s.File != nil {
 			data = make([]byte, s.SizeBytes)
@@ -217,7 +217,8 @@ func TestCommittedReadersSeeWhatIsCommitted(t *testing.T) {
 				rt.Fatalf("step %d: the last stable offset is %d, want %d to %d; high watermark %d, %+v", step, stable, least, most, highWatermark, h.all)
 			}
 			from := rapid.Int64Range(0, stable).Draw(rt, "from")
-			if seen, want := h.read(from, stable), h.visible(from, stable); !slices.Equal(seen, want) {
+			maxBytes := rapid.SampledFrom([]int{1, 200, 1 << 20}).Draw(rt, "max bytes")
+			if seen, want := h.read(from, stable, maxBytes), h.visible(from, stable); !slices.Equal(seen, want) {
 				rt.Fatalf("step %d: from %d: saw %v, want %v; %+v", step, from, seen, want, h.all)
 			}
 		}

@@ -261,6 +261,7 @@ func read(r *replica.Partition, from, upTo int64, maxBytes int, committed bool) 
 		return nil, nil, nil
 	}
 	defer slice.Release()
+	bound := slice.Bound()
 	data = make([]byte, slice.SizeBytes)
 	if slice.File == nil {
 		copy(data, slice.Bytes)
@@ -268,7 +269,7 @@ func read(r *replica.Partition, from, upTo int64, maxBytes int, committed bool) 
 		return nil, nil, fmt.Errorf("read at offset %d: %w", from, err)
 	}
 	if spans, err = spansIn(data); err == nil && committed {
-		hideAborted(spans, l.AbortedTransactions(from, upTo))
+		hideAborted(spans, l.AbortedTransactions(from, bound))
 	}
 	return data, spans, err
 }

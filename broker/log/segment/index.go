@@ -73,6 +73,15 @@ func (x *Index) boundary(after, limit int64) (int64, bool) {
 	return int64(x.offsets[i-1].position), true
 }
 
+// offsetAt is where the first indexed batch ends that begins at position or after it.
+func (x *Index) offsetAt(position int64) (relativeOffset uint32, ok bool) {
+	i := sort.Search(len(x.offsets), func(i int) bool { return int64(x.offsets[i].position) >= position })
+	if i == len(x.offsets) {
+		return 0, false
+	}
+	return x.offsets[i].relativeOffset, true
+}
+
 // timeFloor is the last entry whose timestamp is at most timestampMillis.
 func (x *Index) timeFloor(timestampMillis int64) (e timeEntry, ok bool) {
 	i := sort.Search(len(x.times), func(i int) bool { return x.times[i].timestampMillis > timestampMillis })

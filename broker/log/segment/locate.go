@@ -139,6 +139,19 @@ func (s *Segment) snapshot() (index *Index, sizeBytes, nextOffset int64, err err
 	return &view, s.sizeBytes.Load(), s.nextOffset.Load(), nil
 }
 
+// OffsetBound is an offset that no batch before position reaches: that of the first batch in the index from there on, or where
+// the segment ends. It reads no file.
+func (s *Segment) OffsetBound(position int64) int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.index != nil {
+		if relative, ok := s.index.offsetAt(position); ok {
+			return s.base + int64(relative)
+		}
+	}
+	return s.nextOffset.Load()
+}
+
 // find returns the first batch that ends at or after offset; no size when there is none.
 func (s *Segment) find(index *Index, offset, size int64) (Place, error) {
 	from := int64(0)
