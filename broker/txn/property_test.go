@@ -188,13 +188,14 @@ func follows(before, next state) bool {
 	sameProducer := before.producerID == next.producerID
 	switch next.status {
 	case empty:
-		return before.isIdle() && (sameProducer && int(next.epoch) == int(before.epoch)+1 || !sameProducer && next.epoch == 0 || next.epoch == lastClientEpoch)
+		toldAgain := sameProducer && next.epoch == before.epoch && before.lastEpoch != noEpoch && next.lastEpoch == before.lastEpoch
+		return before.isIdle() && (toldAgain || sameProducer && int(next.epoch) == int(before.epoch)+1 || !sameProducer && next.epoch == 0 || next.epoch == lastClientEpoch)
 	case ongoing:
 		return sameProducer && next.epoch == before.epoch && (before.isIdle() || before.status == ongoing && containsAll(next.partitions, before.partitions))
 	case prepareCommit:
 		return sameProducer && before.status == ongoing && next.epoch >= before.epoch && int(next.epoch) <= int(before.epoch)+1
 	case prepareAbort:
-		return sameProducer && !before.isPrepared() && next.epoch >= before.epoch && int(next.epoch) <= int(before.epoch)+2
+		return sameProducer && !before.isPrepared() && next.epoch >= before.epoch && int(next.epoch) <= int(before.epoch)+1
 	case completeCommit:
 		return next.epoch == lastClientEpoch && before.isIdle() || before.status == prepareCommit && len(next.partitions) == 0 && (sameProducer || next.producerID == before.nextProducerID)
 	case completeAbort:

@@ -77,23 +77,26 @@ func (r initRequest) isExpected(s state) bool {
 		e.ID == s.previousProducerID && e.Epoch >= lastClientEpoch
 }
 
-// succeed gives the next epoch, or a new id. A producer that names the epoch before has not heard of its success: it is told
-// again. Kafka fails on such a question while the epochs are used up; here it is answered.
+// succeed gives the next epoch, or a new id. A producer that names the epoch before has not heard of its success, or of the end
+// of its transaction: it is told again, and has no transaction. Kafka fails on such a question while the epochs are used up;
+// here it is answered.
 func (r initRequest) succeed(s state, now time.Time) decision {
 	e := r.expected
+	goesOn := e.ID != noProducerID && s.epoch != noEpoch
 	switch {
-	case e.ID != noProducerID && s.epoch != noEpoch && e.Epoch != s.epoch:
-		if e.Epoch != s.lastEpoch {
-			return refuse(kerr.ProducerFenced)
-		}
-		return decision{answer: Producer{s.producerID, s.epoch}}
+	case goesOn && e.Epoch != s.epoch && e.Epoch != s.lastEpoch:
+		return refuse(kerr.ProducerFenced)
+	case goesOn && e.Epoch != s.epoch && s.epoch <= lastClientEpoch:
+		next := s.withProducer(r.timeoutMillis, now)
+		next.previousProducerID = s.previousProducerID // it may ask once more
+		return decision{next: &next, answer: Producer{s.producerID, s.epoch}}
 	case s.isExhausted() && r.fresh == noProducerID:
 		return decision{wantsProducerID: true}
 	}
 	next := s.withProducer(r.timeoutMillis, now)
 	next.lastEpoch = noEpoch
-	if e.ID != noProducerID {
-		next.lastEpoch = s.epoch
+	if goesOn {
+		next.lastEpoch = e.Epoch
 	}
 	if next.epoch++; s.isExhausted() {
 		next.producerID, next.epoch = r.fresh, 0

@@ -114,12 +114,15 @@ func (s state) prepared(commit bool, version int16, nextProducerID int64, now ti
 	return s
 }
 
-// fenced aborts an ongoing transaction and shuts its producer out: its epoch is one that nobody was given.
+// fenced aborts an ongoing transaction and shuts its producer out of it: the epoch is raised, once. With version 2 the end
+// does that, and the producer, if nobody else has come, may ask for the epoch that it has now.
 func (s state) fenced(version int16, now time.Time) state {
-	if s.epoch < math.MaxInt16 {
-		s.epoch++
+	if version < epochBumpVersion {
+		s.lastEpoch = noEpoch
+		if s.epoch < math.MaxInt16 {
+			s.epoch++
+		}
 	}
-	s.lastEpoch = noEpoch
 	return s.prepared(false, version, noProducerID, now)
 }
 
