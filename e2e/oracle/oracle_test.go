@@ -25,7 +25,10 @@ var (
 )
 
 // settings make both servers answer at once where Kafka's defaults would wait.
-var settings = map[string]string{"group.initial.rebalance.delay.ms": "0"}
+var settings = map[string]string{
+	"group.initial.rebalance.delay.ms":                            "0",
+	"transaction.abort.timed.out.transaction.cleanup.interval.ms": "100",
+}
 
 func TestAnswersAreKafkas(t *testing.T) {
 	conversations := chosen(t)
