@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace-io/millrace/broker/api"
 	"github.com/millrace-io/millrace/broker/peer"
+	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
 	"github.com/millrace-io/millrace/metadata"
 	"github.com/millrace-io/millrace/metadata/image"
@@ -39,6 +40,7 @@ type company struct {
 	internal   *server.Server
 	lifecycle  *lifecycle
 	departures *departures
+	lost       *lostReplicas
 	running    bool          // run of lifecycle was started
 	handled    atomic.Uint64 // index up to which this node has handled the metadata log
 }
@@ -56,6 +58,13 @@ func newCompany(b *Broker) (*company, error) {
 	c.peers = peer.Config{Identity: func() peer.Identity { return *c.identity.Load() }, Token: token, Stranger: c.strangers.refused, Logger: b.logger, Registerer: b.registry}
 	if c.listener, err = listen("cluster.address", b.cfg.Cluster.Address); err != nil {
 		return nil, err
+	}
+	c.lost = &lostReplicas{
+		nodeID: b.cfg.NodeID, image: func() *image.Image { return b.metadata.Image() }, epoch: c.epoch, logger: b.logger, woken: make(chan struct{}, 1),
+		offline: func() []*replica.Partition { return b.replicas.Offline() },
+		ask: func(ctx context.Context, request *kmsg.AssignReplicasToDirsRequest) (*kmsg.AssignReplicasToDirsResponse, error) {
+			return askController[*kmsg.AssignReplicasToDirsResponse](ctx, c, request)
+		},
 	}
 	c.mux = peer.NewMux(c.listener, c.peers)
 	c.pool, c.asking = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
@@ -197,6 +206,7 @@ func (c *company) apply(delta *image.Delta) {
 	if len(delta.Brokers) > 0 {
 		c.lifecycle.Poke()
 	}
+	c.lost.wake()
 }
 
 // watchController probes every broker when this node becomes the controller.
@@ -222,6 +232,12 @@ func (c *company) watchController() {
 func (c *company) join(ctx context.Context) error {
 	c.running = true
 	go c.lifecycle.run() // joined by leave
+	telling, end := context.WithCancel(context.Background())
+	c.b.background.Go(func() { c.lost.run(telling) })
+	c.b.background.Go(func() {
+		<-c.b.closing
+		end()
+	})
 	if err := c.lifecycle.AwaitUnfenced(ctx); err != nil {
 		return fmt.Errorf("wait until the controller lets this broker serve: %w", err)
 	}

@@ -19,7 +19,7 @@ func (c *company) replicaCluster(settings config.Effective) replica.Cluster {
 	}
 	millis := func(name string) time.Duration { return time.Duration(settings.Int64(name)) * time.Millisecond }
 	return replica.Cluster{
-		Leaders: leaders{c.pool}, Controller: c, BrokerEpoch: c.epoch,
+		Leaders: leaders{c.pool}, Controller: c, BrokerEpoch: c.epoch, Offline: c.lost.wake,
 		MaxLag: millis("replica.lag.time.max.ms"), FetchWait: millis("replica.fetch.wait.max.ms"), FetchBackoff: millis("replica.fetch.backoff.ms"),
 		Fetchers: int(settings.Int32("num.replica.fetchers")), FetchMaxBytes: int(settings.Int32("replica.fetch.max.bytes")),
 		ResponseMaxBytes: int(settings.Int32("replica.fetch.response.max.bytes")),
@@ -44,22 +44,27 @@ func (l leaders) Dial(ctx context.Context, nodeID int32) (replica.Leader, error)
 
 // AlterPartition implements replica.Controller.
 func (c *company) AlterPartition(ctx context.Context, request *kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error) {
+	return askController[*kmsg.AlterPartitionResponse](ctx, c, request)
+}
+
+// askController asks the controller, once there is one.
+func askController[R kmsg.Response](ctx context.Context, c *company, request kmsg.Request) (answer R, err error) {
 	controller, known, changed := c.b.metadata.WatchLeader()
 	for !known {
 		select {
 		case <-changed:
 			controller, known, changed = c.b.metadata.WatchLeader()
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return answer, ctx.Err()
 		}
 	}
 	response, err := c.pool.Do(ctx, controller, request)
 	if err != nil {
-		return nil, err
+		return answer, err
 	}
-	answer, ok := response.(*kmsg.AlterPartitionResponse)
+	answer, ok := response.(R)
 	if !ok {
-		return nil, fmt.Errorf("broker %d answered AlterPartition with a %T", controller, response)
+		return answer, fmt.Errorf("broker %d answered a %T with a %T", controller, request, response)
 	}
 	return answer, nil
 }

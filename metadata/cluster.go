@@ -24,6 +24,19 @@ func (n *Node) AlterPartitions(ctx context.Context, brokerID int32, brokerEpoch 
 	return outcomes, nil
 }
 
+// AssignDirectories notes where replicas of a broker lie; the errors are in the order of the assignments.
+func (n *Node) AssignDirectories(ctx context.Context, brokerID int32, brokerEpoch int64, assignments []controller.DirectoryAssignment) ([]error, error) {
+	var faults []error
+	err := n.one(ctx, func(img *image.Image) (group command.Group, err error) {
+		faults, group, err = n.controller.AssignDirectories(img, brokerID, brokerEpoch, assignments)
+		return group, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return faults, nil
+}
+
 // ElectLeaders elects leaders of partitions, of all with nil; then those that need no election are not in the answer.
 func (n *Node) ElectLeaders(ctx context.Context, tenant string, kind controller.ElectionType, of []controller.TopicPartitions) ([]controller.PartitionOutcome, error) {
 	var outcomes []controller.PartitionOutcome

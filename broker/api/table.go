@@ -76,6 +76,7 @@ func Table() []Row {
 		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), allocateProducerIDs).internal(),
 		row(0, 1, access(security.OperationRead, security.ResourceGroup), consumerGroupHeartbeat).amplifies(60),
 		row(0, 1, access(security.OperationDescribe, security.ResourceGroup), consumerGroupDescribe).amplifies(460),
+		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), assignReplicasToDirs).amplifies(60).internal(),
 		row(0, 1, access(security.OperationDescribeConfigs, security.ResourceCluster), listConfigResources),
 		row(0, 0, access(security.OperationDescribe, security.ResourceTopic), describeTopicPartitions).amplifies(100),
 		row(1, 1, access(security.OperationRead, security.ResourceGroup), shareGroupHeartbeat).amplifies(100),

@@ -109,5 +109,6 @@ func (p *Partition) takeOffline(err error) {
 	if p.offline.CompareAndSwap(nil, &err) {
 		p.manager.cfg.Logger.Error("partition offline", "topic", p.Topic.Name, "partition", p.Number, "error", err)
 		p.wakeAll()
+		p.manager.tellOffline()
 	}
 }

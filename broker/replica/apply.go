@@ -137,6 +137,7 @@ func (m *Manager) claim(p *Partition, first bool) bool {
 	if first && m.cfg.MissingDirs {
 		err := error(kerr.KafkaStorageError)
 		p.offline.Store(&err)
+		m.tellOffline()
 	}
 	return false
 }

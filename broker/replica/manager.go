@@ -67,6 +67,8 @@ type Manager struct {
 	scrubber *scrub.Scrubber      // fixed after New
 	current  atomic.Pointer[view] // of the last delta
 
+	someOffline atomic.Bool // a partition went offline since the start
+
 	metrics    *metrics // fixed after New
 	throttles  throttles
 	sessionsMu sync.Mutex

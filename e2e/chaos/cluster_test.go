@@ -35,6 +35,7 @@ type sceneConfig struct {
 	flow     flowConfig
 	settings map[string]string
 	topic    map[string]*string
+	own      func(node int) map[string]string // settings of one node
 	allowed  []*regexp.Regexp
 }
 
@@ -52,7 +53,7 @@ func newScene(t *testing.T, cfg sceneConfig) *scene {
 	// minute by default, as in Kafka, which is longer than a test wants to wait.
 	settings := map[string]string{"replica.lag.time.max.ms": "5000"}
 	maps.Copy(settings, cfg.settings)
-	config := harness.ClusterConfig{Nodes: cfg.nodes, Settings: settings, Allowed: cfg.allowed}
+	config := harness.ClusterConfig{Nodes: cfg.nodes, Settings: settings, Own: cfg.own, Allowed: cfg.allowed}
 	if cfg.hosts {
 		s.network = harness.NewNetwork(t, cfg.nodes)
 		config.Network = s.network

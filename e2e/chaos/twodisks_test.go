@@ -3,7 +3,9 @@
 package chaos
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -175,4 +177,63 @@ func mustTellOfLostDisk(t *testing.T, m *harness.Millrace, lost *disk) {
 	if want := `millrace_log_dir_offline{dir="` + lost.dir("logs") + `"} 1`; !strings.Contains(metrics, want) {
 		t.Errorf("metrics lack %s", want)
 	}
+}
+
+// One of two disks of one broker goes away under load. The controller hears which replicas it cannot use, others lead
+// their partitions, and nobody waits for an operator; with the disk repaired the broker is in sync again.
+func TestDiskOfABrokerInAClusterFails(t *testing.T) {
+	good, bad := newDisk(t, 512), newDisk(t, 512)
+	s := newScene(t, sceneConfig{flow: flowConfig{partitions: 8}, allowed: diskFaults(), own: func(id int) map[string]string {
+		if id != 1 {
+			return nil
+		}
+		return map[string]string{"data.log_directories": good.dir("logs") + "," + bad.dir("logs")}
+	}})
+	s.awaitInSync(30 * time.Second)
+	onBad := partitionsOn(t, bad, "chaos")
+	if len(onBad) == 0 || len(partitionsOn(t, good, "chaos")) == 0 {
+		t.Fatalf("partitions %v are on the one disk of broker 1, want some on each", onBad)
+	}
+	led := s.ledBy(1)
+	if !slices.ContainsFunc(onBad, func(p int32) bool { return slices.Contains(led, p) }) {
+		t.Fatalf("broker 1 leads %v, and none of those on the disk that is to fail: %v", led, onBad)
+	}
+
+	began := time.Now()
+	bad.powerLoss(s.Node(1).PID())
+	harness.Await(t, "others lead what is on the lost disk", 30*time.Second, func(context.Context) error {
+		if left := slices.DeleteFunc(s.ledBy(1), func(p int32) bool { return !slices.Contains(onBad, p) }); len(left) > 0 {
+			return fmt.Errorf("broker 1 leads %v", left)
+		}
+		return nil
+	})
+	t.Logf("leadership moved %v after the disk was lost", time.Since(began).Round(time.Millisecond))
+	s.flow.mustProgress("with a disk lost", 30*time.Second, nil)
+	if status, body, err := s.Node(1).Get("/healthz/ready"); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, bad.dir("logs")) {
+		t.Errorf("with a disk lost /healthz/ready answers %d %s (%v), want 503 and the directory", status, body, err)
+	}
+
+	s.Node(1).Kill()
+	bad.repair()
+	s.Node(1).Restart()
+	s.flow.mustProgress("with the disk repaired", 30*time.Second, nil)
+	s.awaitInSync(60 * time.Second)
+	s.flow.finish()
+	s.StopAll()
+}
+
+// ledBy lists the partitions that a node leads.
+func (s *scene) ledBy(id int32) (led []int32) {
+	s.t.Helper()
+	harness.Await(s.t, "a description of the topic", 30*time.Second, func(ctx context.Context) error {
+		partitions, err := s.partitions(ctx)
+		led = nil
+		for _, p := range partitions {
+			if p.Leader == id {
+				led = append(led, p.Partition)
+			}
+		}
+		return err
+	})
+	return led
 }

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,8 +16,9 @@ type ClusterConfig struct {
 	Nodes    int // default 3
 	Voters   int // how many of the first nodes are initial voters; default: all, at most 5; others join
 	Settings map[string]string
-	Network  *Network              // each node on a host of its own; nil: all on loopback
-	DataDir  func(node int) string // where a node keeps its data; default: a temporary directory
+	Own      func(node int) map[string]string // settings of one node beside those
+	Network  *Network                         // each node on a host of its own; nil: all on loopback
+	DataDir  func(node int) string            // where a node keeps its data; default: a temporary directory
 	Rack     func(node int) string
 	Allowed  []*regexp.Regexp // ERROR lines that the test provokes
 	Race     bool
@@ -109,7 +111,14 @@ func (c *Cluster) settings(n *Node) map[string]string {
 	if c.config.Rack != nil {
 		lines["node.rack"] = c.config.Rack(n.id)
 	}
-	for key, value := range c.config.Settings {
+	settings := maps.Clone(c.config.Settings)
+	if c.config.Own != nil {
+		if settings == nil {
+			settings = map[string]string{}
+		}
+		maps.Copy(settings, c.config.Own(n.id))
+	}
+	for key, value := range settings {
 		if key = strings.TrimSpace(key); !strings.HasPrefix(key, "node.") && !strings.HasPrefix(key, "cluster.") && !strings.HasPrefix(key, "data.") && !strings.HasPrefix(key, "logging.") && !strings.HasPrefix(key, "shutdown.") {
 			key = "broker/" + key
 		}

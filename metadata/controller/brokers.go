@@ -39,6 +39,7 @@ func (c *Controller) RegisterBroker(img *image.Image, r Registration) (command.G
 			"recently restarted this should self-resolve once the heartbeat manager expires the broker's session.")
 	}
 	d := c.newDraft(img)
+	d.forgetLost(b.ID)
 	if r.Alone {
 		d.restartAlone(b.ID)
 	} else {

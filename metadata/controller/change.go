@@ -31,8 +31,10 @@ type partitionChange struct {
 	gone       bool  // its log is not there at all: it is not even a last known leader
 }
 
+// newPartitionChange begins a change. Whoever may lead by acceptable leads only with a log that it can use.
 func newPartitionChange(before *image.Partition, minISR int, acceptable func(int32) bool) *partitionChange {
-	return &partitionChange{before: before, target: *before, acceptable: acceptable, minISR: minISR, lost: -1}
+	usable := func(id int32) bool { return acceptable(id) && !before.Lost(id) }
+	return &partitionChange{before: before, target: *before, acceptable: usable, minISR: minISR, lost: -1}
 }
 
 // build returns the partition after the change, and whether there is a change at all. Its partition epoch is not set.
@@ -48,7 +50,7 @@ func (c *partitionChange) build() (*image.Partition, bool) {
 	if !t.Reassigning() {
 		t.Mover = image.ByOperator
 	}
-	t.Directories = movedDirectories(c.before, t.Replicas)
+	t.Directories = movedDirectories(t.Directories, c.before.Replicas, t.Replicas)
 	return t, !samePartition(c.before, t)
 }
 
@@ -149,14 +151,14 @@ func (c *partitionChange) updateLastKnown() {
 }
 
 // movedDirectories keeps the directories of replicas that stay, and leaves those of new ones open.
-func movedDirectories(before *image.Partition, replicas []int32) [][16]byte {
-	if len(before.Directories) != len(before.Replicas) || slices.Equal(before.Replicas, replicas) {
-		return before.Directories
+func movedDirectories(directories [][16]byte, before, replicas []int32) [][16]byte {
+	if len(directories) != len(before) || slices.Equal(before, replicas) {
+		return directories
 	}
 	moved := make([][16]byte, len(replicas))
 	for i, id := range replicas {
-		if at := slices.Index(before.Replicas, id); at >= 0 {
-			moved[i] = before.Directories[at]
+		if at := slices.Index(before, id); at >= 0 {
+			moved[i] = directories[at]
 		}
 	}
 	return moved

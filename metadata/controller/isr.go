@@ -129,7 +129,11 @@ func (d *draft) checkISR(p *image.Partition, change ISRChange) error {
 		return refused(kerr.InvalidRequest, "The leader recovery state cannot change from RECOVERED to RECOVERING.")
 	}
 	for _, m := range change.ISR {
-		if reason := ineligible(d.img.Broker(m.ID), m); reason != "" {
+		reason := ineligible(d.img.Broker(m.ID), m)
+		if p.Lost(m.ID) {
+			reason = "its log directory is offline"
+		}
+		if reason != "" {
 			return refused(kerr.IneligibleReplica, fmt.Sprintf("It specified ineligible replicas [%d (%s)] in the new ISR.", m.ID, reason))
 		}
 	}

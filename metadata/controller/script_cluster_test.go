@@ -17,6 +17,7 @@ func (w *world) clusterVerb(name string) func([]string) string {
 		"shutdown":        func(args []string) string { return w.change(w.c.ShutDownBroker(w.img, number(args[0])), nil) },
 		"unregister":      func(args []string) string { return w.change(w.c.UnregisterBroker(w.img, number(args[0]))) },
 		"offline":         w.offline,
+		"lost":            w.lost,
 		"isr":             w.isr,
 		"elect":           w.elect,
 		"balance-leaders": func([]string) string { return w.round(w.c.BalanceLeaders(w.img)) },
@@ -67,6 +68,11 @@ func partitionText(i int32, p *image.Partition) string {
 			s += fmt.Sprintf(" %s %v", list.name, list.ids)
 		}
 	}
+	for _, id := range p.Replicas {
+		if p.Lost(id) {
+			s += fmt.Sprintf(" lost by %d", id)
+		}
+	}
 	if p.RecoveryState == image.Recovering {
 		s += " recovering"
 	}
@@ -107,6 +113,18 @@ func (w *world) offline(args []string) string {
 		dirs = append(dirs, [16]byte{byte(n)})
 	}
 	return w.change(w.c.OfflineDirectories(w.img, number(args[0]), dirs), nil)
+}
+
+func (w *world) lost(args []string) string {
+	id, assignment := number(args[0]), DirectoryAssignment{TopicID: image.TopicID{0: 0xee}, Partition: number(args[2]), Directory: image.LostDirectory()}
+	if t := w.img.Topic("default", args[1]); t != nil {
+		assignment.TopicID = t.ID
+	}
+	faults, group, err := w.c.AssignDirectories(w.img, id, w.img.Broker(id).Epoch, []DirectoryAssignment{assignment})
+	if err == nil {
+		err = faults[0]
+	}
+	return w.change(group, err)
 }
 
 func (w *world) isr(args []string) string {

@@ -26,6 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into the
 //	register ID [rack=R] [incarnation=N] [clean] [dirs=1+2] [alive]
 //	fence|unfence|shutdown|unregister ID
 //	offline ID DIR[+DIR...]
+//	lost ID NAME PARTITION                           (the broker cannot use its log)
 //	isr NAME PARTITION LEADER MEMBER[@EPOCH]+... [epoch=N] [pepoch=N] [broker-epoch=N] [recovering]
 //	elect preferred|unclean NAME PARTITION[+PARTITION...] | all
 //	balance-leaders

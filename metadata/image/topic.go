@@ -31,7 +31,7 @@ type Partition struct {
 	LastKnownELR     []int32
 	AddingReplicas   []int32
 	RemovingReplicas []int32
-	Directories      [][16]byte // parallel to Replicas; empty: not assigned
+	Directories      [][16]byte // parallel to Replicas, zeros and empty: not assigned; see LostDirectory
 	Leader           int32      // -1: none
 	LeaderEpoch      int32      // grows with each change of the leader, and with each restart of it
 	PartitionEpoch   int32      // grows with each change of this partition
@@ -60,6 +60,18 @@ const (
 
 // Reassigning reports whether replicas are being added or removed.
 func (p *Partition) Reassigning() bool { return len(p.AddingReplicas)+len(p.RemovingReplicas) > 0 }
+
+// LostDirectory stands for the log directory of a replica whose log its broker cannot use (Kafka's DirectoryId.LOST).
+func LostDirectory() [16]byte { return [16]byte{15: 1} }
+
+// Lost reports whether a broker has said that it cannot use its log of the partition.
+func (p *Partition) Lost(broker int32) bool {
+	if len(p.Directories) == 0 {
+		return false
+	}
+	at := slices.Index(p.Replicas, broker)
+	return at >= 0 && at < len(p.Directories) && p.Directories[at] == LostDirectory()
+}
 
 // Throttled reports whether a broker copies the partition on the controller's own account and so within
 // millrace.balance.throttle.bytes.per.second.
