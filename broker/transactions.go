@@ -36,7 +36,7 @@ func (b *Broker) newVerifier() *verify.Verifier {
 	})
 }
 
-// transactionCoordinator finds the node that leads the partition of a transactional id.
+// transactionCoordinator finds the node that leads the partition of a transactional id, which is qualified by its tenant.
 func (b *Broker) transactionCoordinator(transactionalID string) (nodeID int32, ok bool) {
 	topic := b.metadata.Image().Topic(security.DefaultTenant, transactionsTopic)
 	if topic == nil {

@@ -45,7 +45,7 @@ func addPartitionsToTxn(s *Services, c *Call, r *kmsg.AddPartitionsToTxnRequest)
 func (s *Services) addOwnPartitions(c *Call, r *kmsg.AddPartitionsToTxnRequest) []kmsg.AddPartitionsToTxnResponseTopic {
 	var asked addition
 	for _, t := range r.Topics {
-		asked.topic(s, c, t.Topic, t.Partitions, true)
+		asked.topic(s, c, c.Identity.Tenant, t.Topic, t.Partitions, true)
 	}
 	if !s.allowedOnTransaction(c, security.OperationWrite, r.TransactionalID) {
 		asked.refuseAll(kerr.TransactionalIDAuthorizationFailed)
@@ -70,20 +70,21 @@ func (s *Services) addOwnPartitions(c *Call, r *kmsg.AddPartitionsToTxnRequest) 
 
 // addPartitionsFor adds or verifies what another broker asks for one transaction.
 func (s *Services) addPartitionsFor(c *Call, r *kmsg.AddPartitionsToTxnRequestTransaction) kmsg.AddPartitionsToTxnResponseTransaction {
+	tenant, id := ofTenant(c, r.TransactionalID)
 	var asked addition
 	for _, t := range r.Topics {
-		asked.topic(s, c, t.Topic, t.Partitions, false)
+		asked.topic(s, c, tenant, t.Topic, t.Partitions, false)
 	}
 	producer := txn.Producer{ID: r.ProducerID, Epoch: r.ProducerEpoch}
 	switch {
 	case asked.isRefused():
 	case r.VerifyOnly:
-		faults, err := s.TransactionCoordinator.VerifyPartitions(c.Context, c.Identity.Tenant, r.TransactionalID, producer, asked.partitions)
+		faults, err := s.TransactionCoordinator.VerifyPartitions(c.Context, tenant, id, producer, asked.partitions)
 		if asked.refuseAll(err); err == nil {
 			asked.faults = faults
 		}
 	default:
-		asked.refuseAll(s.TransactionCoordinator.AddPartitions(c.Context, c.Identity.Tenant, r.TransactionalID, producer, asked.partitions, transactionVersion2, true))
+		asked.refuseAll(s.TransactionCoordinator.AddPartitions(c.Context, tenant, id, producer, asked.partitions, transactionVersion2, true))
 	}
 	answer := kmsg.AddPartitionsToTxnResponseTransaction{TransactionalID: r.TransactionalID}
 	for _, t := range r.Topics {
@@ -104,8 +105,7 @@ type addition struct {
 }
 
 // topic adds partitions of a topic that exist and that the caller may write to. Internal topics need no permission, as in Kafka.
-func (a *addition) topic(s *Services, c *Call, name string, numbers []int32, authorize bool) {
-	tenant := c.Identity.Tenant
+func (a *addition) topic(s *Services, c *Call, tenant, name string, numbers []int32, authorize bool) {
 	if name == groupMetadataTopic {
 		tenant = security.DefaultTenant
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/log/producer"
 	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/verify"
@@ -35,7 +36,8 @@ type stagedVerification struct {
 // stagedQuestion is asked about the partitions of a burst that one transaction begins on.
 type stagedQuestion struct {
 	verify.Question
-	codes []int16
+	transactionalID []byte // as the producer names it; valid while the burst is
+	codes           []int16
 }
 
 // checkTransactional decides on a request with transactional batches: they are all of one producer, who may use its
@@ -85,7 +87,7 @@ func (s *session) beginVerification() {
 
 // ask adds the group's partition to the question about a batch's transaction.
 func (st *produceStage) ask(r *stagedRequest, g *produceGroup, b record.Batch, add bool) {
-	i := st.question(r, b, add)
+	i := st.question(r, g, b, add)
 	q := &st.asked[i]
 	if g.question == int32(i) {
 		return
@@ -94,16 +96,17 @@ func (st *produceStage) ask(r *stagedRequest, g *produceGroup, b record.Batch, a
 	q.Partitions = append(q.Partitions, verify.TopicPartition{Topic: g.partition.Topic.Name, Partition: g.partition.Number})
 }
 
-func (st *produceStage) question(r *stagedRequest, b record.Batch, add bool) int {
+func (st *produceStage) question(r *stagedRequest, g *produceGroup, b record.Batch, add bool) int {
 	for i := range st.asked {
 		q := &st.asked[i]
 		if q.ProducerID == b.ProducerID() && q.ProducerEpoch == b.ProducerEpoch() && q.Add == add &&
-			bytes.Equal([]byte(q.TransactionalID), r.transactionalID) {
+			bytes.Equal(q.transactionalID, r.transactionalID) {
 			return i
 		}
 	}
-	st.asked = append(st.asked, stagedQuestion{Question: verify.Question{
-		TransactionalID: string(r.transactionalID), ProducerID: b.ProducerID(), ProducerEpoch: b.ProducerEpoch(), Add: add,
+	name := coordinator.QualifiedName(g.partition.Topic.Tenant, string(r.transactionalID))
+	st.asked = append(st.asked, stagedQuestion{transactionalID: r.transactionalID, Question: verify.Question{
+		TransactionalID: name, ProducerID: b.ProducerID(), ProducerEpoch: b.ProducerEpoch(), Add: add,
 	}})
 	return len(st.asked) - 1
 }
@@ -131,7 +134,7 @@ func (s *session) askCoordinators() {
 // codeOf is what was answered about a batch. A partition that two producers' transactions begin on in one burst is in two
 // questions, and the group knows its place in the last.
 func (st *produceStage) codeOf(r *stagedRequest, g *produceGroup, b record.Batch) int16 {
-	i := st.question(r, b, r.version >= firstAddingVersion)
+	i := st.question(r, g, b, r.version >= firstAddingVersion)
 	if int32(i) == g.question {
 		return st.asked[i].codes[g.place]
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/txn"
 	"github.com/millrace-io/millrace/security"
 )
@@ -22,6 +23,15 @@ func transactionCode(err *kerr.Error, knowsFenced bool) int16 {
 
 func (s *Services) allowedOnTransaction(c *Call, op security.Operation, id string) bool {
 	return s.Allowed(c, op, security.ResourceTransactionalID, id)
+}
+
+// ofTenant splits a name in a request between brokers. Brokers are of the default tenant and qualify what is another's; who is
+// of another tenant has no way to name what is not its own.
+func ofTenant(c *Call, qualified string) (tenant, name string) {
+	if c.Identity.Tenant != security.DefaultTenant {
+		return c.Identity.Tenant, qualified
+	}
+	return coordinator.SplitName(qualified)
 }
 
 // The versions of transactions that requests of clients stand for.

@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/broker/log/producer"
 	"github.com/millrace-io/millrace/broker/verify"
@@ -133,7 +134,7 @@ func (s *Services) verifyCommit(c *Call, r *kmsg.TxnOffsetCommitRequest) (produc
 		return producer.Unverified, nil
 	}
 	codes := s.Transactions.Ask(c.Context, &verify.Question{
-		TransactionalID: r.TransactionalID, ProducerID: r.ProducerID, ProducerEpoch: r.ProducerEpoch, Add: add,
+		TransactionalID: coordinator.QualifiedName(c.Identity.Tenant, r.TransactionalID), ProducerID: r.ProducerID, ProducerEpoch: r.ProducerEpoch, Add: add,
 		Partitions: []verify.TopicPartition{{Topic: groupMetadataTopic, Partition: number}},
 	})
 	if codes[0] != 0 {

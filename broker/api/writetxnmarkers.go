@@ -82,7 +82,11 @@ func (m *markers) stage(c *Call, marker *kmsg.WriteTxnMarkersRequestMarker, topi
 		m.outcomes[place] = kerr.InvalidRequest
 		return
 	}
-	p, fault := m.services.Replicas.ByName(c.Identity.Tenant, topic, number)
+	tenant, name := ofTenant(c, topic)
+	if name == groupMetadataTopic {
+		tenant = security.DefaultTenant // the one that holds every tenant's groups
+	}
+	p, fault := m.services.Replicas.ByName(tenant, name, number)
 	switch {
 	case fault != nil:
 		m.outcomes[place] = fault

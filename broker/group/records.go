@@ -3,7 +3,6 @@ package group
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/coordinator/fields"
@@ -24,26 +23,14 @@ const (
 // groupKey names a group in memory.
 type groupKey struct{ tenant, id string }
 
-// defaultTenant is security.DefaultTenant: this package builds on nothing above the floor.
-const defaultTenant = "default"
+const defaultTenant = coordinator.DefaultTenant
 
-// onDisk is the group's name in records and for the hash that chooses its partition. The default tenant's groups have
-// Kafka's own form. Others are prefixed with "\x00tenant\x00"; a default group that starts with "\x00" itself is
-// prefixed, too, so that no two groups share a name.
-func (k groupKey) onDisk() string {
-	if (k.tenant == defaultTenant || k.tenant == "") && !strings.HasPrefix(k.id, "\x00") {
-		return k.id
-	}
-	return "\x00" + k.tenant + "\x00" + k.id
-}
+// onDisk is the group's name in records and for the hash that chooses its partition.
+func (k groupKey) onDisk() string { return coordinator.QualifiedName(k.tenant, k.id) }
 
 func keyFromDisk(name string) groupKey {
-	if rest, ok := strings.CutPrefix(name, "\x00"); ok {
-		if tenant, id, ok := strings.Cut(rest, "\x00"); ok {
-			return groupKey{tenant, id}
-		}
-	}
-	return groupKey{defaultTenant, name}
+	tenant, id := coordinator.SplitName(name)
+	return groupKey{tenant, id}
 }
 
 // committedOffset is the value of an offset commit.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/coordinator"
 )
 
 const (
@@ -76,6 +78,11 @@ type marker struct {
 	delivery  *delivery
 	partition Partition
 	failures  int
+}
+
+// wireTopic names the topic to a broker, to which requests of brokers are of no tenant.
+func (x marker) wireTopic() string {
+	return coordinator.QualifiedName(x.delivery.key.tenant, x.partition.Topic)
 }
 
 // markerQueue is what waits for one broker. Guarded by the mu of markers.
@@ -215,9 +222,9 @@ func requestOf(batch []marker) *kmsg.WriteTxnMarkersRequest {
 				CoordinatorEpoch: d.CoordinatorEpoch, TransactionVersion: int8(d.Version),
 			})
 		}
-		topics := &request.Markers[at].Topics
-		if n := len(*topics); n == 0 || (*topics)[n-1].Topic != x.partition.Topic {
-			*topics = append(*topics, kmsg.WriteTxnMarkersRequestMarkerTopic{Topic: x.partition.Topic})
+		topics, name := &request.Markers[at].Topics, x.wireTopic()
+		if n := len(*topics); n == 0 || (*topics)[n-1].Topic != name {
+			*topics = append(*topics, kmsg.WriteTxnMarkersRequestMarkerTopic{Topic: name})
 		}
 		topic := &(*topics)[len(*topics)-1]
 		topic.Partitions = append(topic.Partitions, x.partition.Number)
@@ -237,7 +244,7 @@ func (m *markers) judge(nodeID int32, batch []marker, answer *kmsg.WriteTxnMarke
 	codes := codesOf(answer)
 	var done, failed []marker
 	for _, x := range batch {
-		code, told := codes[place{x.delivery.Producer.ID, x.partition}]
+		code, told := codes[place{x.delivery.Producer.ID, Partition{x.wireTopic(), x.partition.Number}}]
 		switch {
 		case told && isWritten(code):
 			done = append(done, x)
@@ -262,7 +269,7 @@ func isWritten(code int16) bool {
 	return false
 }
 
-// place is where an answer speaks of a marker.
+// place is where an answer speaks of a marker; the topic is named as in the request.
 type place struct {
 	producerID int64
 	partition  Partition

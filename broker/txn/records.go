@@ -3,7 +3,6 @@ package txn
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/coordinator/fields"
@@ -24,25 +23,14 @@ const (
 // key names a transactional id in memory.
 type key struct{ tenant, id string }
 
-// defaultTenant is security.DefaultTenant: this package builds on nothing above the floor.
-const defaultTenant = "default"
+const defaultTenant = coordinator.DefaultTenant
 
-// onDisk is the name in records and for the hash that chooses the partition, by the same rule as names of groups: the default
-// tenant's have Kafka's own form, others and those that would look like others are prefixed with "\x00tenant\x00".
-func (k key) onDisk() string {
-	if (k.tenant == defaultTenant || k.tenant == "") && !strings.HasPrefix(k.id, "\x00") {
-		return k.id
-	}
-	return "\x00" + k.tenant + "\x00" + k.id
-}
+// onDisk is the name in records, for the hash that chooses the partition, and between brokers.
+func (k key) onDisk() string { return coordinator.QualifiedName(k.tenant, k.id) }
 
 func keyFromDisk(name string) key {
-	if rest, ok := strings.CutPrefix(name, "\x00"); ok {
-		if tenant, id, ok := strings.Cut(rest, "\x00"); ok {
-			return key{tenant, id}
-		}
-	}
-	return key{defaultTenant, name}
+	tenant, id := coordinator.SplitName(name)
+	return key{tenant, id}
 }
 
 // parseKey reports by known whether the key is of a version that this one reads; others are skipped.

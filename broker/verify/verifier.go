@@ -35,7 +35,7 @@ type TopicPartition struct {
 
 // Question is about one producer's transaction.
 type Question struct {
-	TransactionalID string
+	TransactionalID string // as brokers name it to each other: coordinator.QualifiedName
 	ProducerID      int64
 	ProducerEpoch   int16
 	Add             bool // partitions that are not in the transaction are added

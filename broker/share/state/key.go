@@ -15,16 +15,8 @@ type Key struct {
 	Partition int32
 }
 
-// GroupName is a group's name in records and between brokers, by the rule that package group has for its own records.
-func GroupName(tenant, id string) string {
-	if (tenant == defaultTenant || tenant == "") && !strings.HasPrefix(id, "\x00") {
-		return id
-	}
-	return "\x00" + tenant + "\x00" + id
-}
-
-// defaultTenant is security.DefaultTenant: this package builds on nothing above the floor.
-const defaultTenant = "default"
+// GroupName is a group's name in records and between brokers.
+func GroupName(tenant, id string) string { return coordinator.QualifiedName(tenant, id) }
 
 // String is the key as FindCoordinator has it: group:topic id:partition.
 func (k Key) String() string {
