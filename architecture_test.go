@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"security": {},
 
 	// The simulator drives the pure cores themselves.
-	"e2e/sim": {"broker/replica/isr", "metadata"},
+	"e2e/sim": {"broker/coordinator", "broker/group", "broker/log", "broker/replica/isr", "broker/txn", "broker/verify", "metadata"},
 
 	// Tests of whole processes speak the protocol; they build the binary rather than import it.
 	"e2e": {},

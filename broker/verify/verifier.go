@@ -24,7 +24,9 @@ type Config struct {
 	// Enabled is transaction.partition.verification.enable: whether partitions are verified that are not added. Read for
 	// each transaction.
 	Enabled func() bool
-	Logger  *slog.Logger
+	// Sleep waits between two attempts of a question; false: its context ended. nil: a timer.
+	Sleep  func(context.Context, time.Duration) bool
+	Logger *slog.Logger
 }
 
 // TopicPartition is one partition of a question.
@@ -75,6 +77,9 @@ type waiter struct {
 
 // New makes a verifier. Close ends it.
 func New(cfg Config) *Verifier {
+	if cfg.Sleep == nil {
+		cfg.Sleep = sleep
+	}
 	v := &Verifier{cfg: cfg, nodes: map[int32]*node{}}
 	v.ctx, v.stop = context.WithCancel(context.Background())
 	return v
@@ -102,7 +107,7 @@ func (v *Verifier) Ask(ctx context.Context, q *Question) []int16 {
 		if deadline.IsZero() {
 			deadline = now.Add(v.cfg.Patience())
 		}
-		if !now.Before(deadline) || !sleep(ctx, min(pause, deadline.Sub(now))) {
+		if !now.Before(deadline) || !v.cfg.Sleep(ctx, min(pause, deadline.Sub(now))) {
 			return codes
 		}
 	}

@@ -1,20 +1,26 @@
 package sim
 
-import "github.com/millrace-io/millrace/broker/replica/isr"
+import (
+	"github.com/millrace-io/millrace/broker/log"
+	wire "github.com/millrace-io/millrace/broker/record"
+	"github.com/millrace-io/millrace/broker/replica/isr"
+)
 
 // record is one record of a log: its value, and the leader epoch that wrote it. Its offset is its place.
 type record struct {
 	value int
 	epoch int32
+	batch *wire.Batch // with transactions: of the first record of a batch
 }
 
 // plog is one partition's log on one disk.
 type plog struct {
 	records    []record
-	flushed    int // so many records outlive a power loss
-	watermark  int // the checkpoint of the high watermark
-	compared   int // so many records are known to equal what is committed
-	flushToken int // of the flush under way
+	flushed    int      // so many records outlive a power loss
+	watermark  int      // the checkpoint of the high watermark
+	compared   int      // so many records are known to equal what is committed
+	flushToken int      // of the flush under way
+	real       *log.Log // with transactions: what is on the disk; records say what that has to be
 }
 
 func (l *plog) end() int64 { return int64(len(l.records)) }

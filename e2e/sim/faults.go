@@ -59,7 +59,7 @@ func (w *World) kill(n *node) {
 	}
 	w.Stats.Kills++
 	w.note("node %d is killed", n.id)
-	n.end()
+	n.end(killed)
 	w.gone(n)
 	w.back(n)
 }
@@ -76,9 +76,11 @@ func (w *World) losePower(n *node) {
 	}
 	w.Stats.PowerLosses++
 	w.note("node %d loses its power", n.id)
-	n.end()
+	n.end(powerLost)
 	for _, l := range n.logs {
-		l.losePower(w)
+		if w.txns == nil { // else the disk decides
+			l.losePower(w)
+		}
 	}
 	w.gone(n)
 	w.back(n)
@@ -116,7 +118,7 @@ func (w *World) wipe(n *node) {
 	}
 	w.Stats.Wipes++
 	w.note("node %d loses its disk", n.id)
-	n.end()
+	n.end(killed)
 	n.newDisk()
 	w.back(n)
 }

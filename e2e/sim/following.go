@@ -48,6 +48,7 @@ func (f *follow) flush() {
 	end := len(f.log.records)
 	f.n.w.on(f.n, f.n.w.between(500*time.Microsecond, 6*time.Millisecond), func() {
 		if f.current() {
+			f.log.sync(f.n.w)
 			f.log.flushed = max(f.log.flushed, min(end, len(f.log.records)))
 			f.next()
 		}
@@ -101,7 +102,11 @@ func (f *follow) got(request *fetch, answer any, ok bool) {
 		f.next()
 	default:
 		f.log.append(a.records...)
+		f.log.appendFetched(f.n.w, a.records)
 		f.core.Told(a.watermark, 0, f.log.end())
+		if f.log.real != nil {
+			f.log.real.SetHighWatermark(f.core.HighWatermark)
+		}
 		f.n.w.oracle.followed(f)
 		f.next()
 	}
@@ -112,5 +117,6 @@ func (f *follow) truncate(end int64) {
 	f.n.w.note("node %d cuts %d from %d to %d", f.n.id, f.partition, f.log.end(), end)
 	f.n.w.oracle.cut(f, end)
 	f.log.truncate(end)
+	f.log.truncateReal(f.n.w)
 	f.core.Truncated(end)
 }

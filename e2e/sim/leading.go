@@ -103,7 +103,7 @@ func (l *leadership) produce(value int, answer func(any)) {
 		return
 	}
 	offset := l.log.end()
-	l.log.append(record{value, l.core.Epoch()})
+	l.log.append(record{value: value, epoch: l.core.Epoch()})
 	if l.n.w.is(AcksOnAppend) {
 		answer(offset)
 	} else {
@@ -125,6 +125,7 @@ func (l *leadership) flush() {
 	log, end := l.log, len(l.log.records)
 	l.n.w.on(l.n, l.n.w.between(500*time.Microsecond, 6*time.Millisecond), func() {
 		log.flushToken = 0
+		log.sync(l.n.w)
 		log.flushed = max(log.flushed, min(end, len(log.records)))
 		if !l.current() {
 			return
@@ -143,6 +144,9 @@ func (l *leadership) advanced() {
 		watermark = int64(l.log.flushed)
 	}
 	l.n.w.oracle.committed(l, watermark)
+	if l.log.real != nil {
+		l.log.real.SetHighWatermark(min(watermark, l.log.end()))
+	}
 	for len(l.produced) > 0 && l.produced[0].offset < watermark {
 		l.produced[0].answer(l.produced[0].offset)
 		l.produced = l.produced[1:]
@@ -207,7 +211,7 @@ func (l *leadership) expire(f *fetch) {
 }
 
 func (l *leadership) records(f *fetch) fetched {
-	last := min(l.log.end(), f.offset+maxFetch)
+	last := l.log.boundary(min(l.log.end(), f.offset+maxFetch))
 	return fetched{records: slices.Clone(l.log.records[min(f.offset, last):last]), end: l.log.end(), watermark: l.core.HighWatermark()}
 }
 

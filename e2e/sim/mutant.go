@@ -23,13 +23,37 @@ const (
 	NeverExpands                  // a leader never proposes to take in who has caught up
 	WatermarkFromISROnly          // a leader asks nobody: its high watermark is what it has itself flushed
 	LeadsBeforeRegistering        // a broker takes the roles that an image from before its start gives it
-	mutants
+	lastMutant
+
+	// Of transactions.
+	MarksBeforePrepared       // a coordinator sends markers before their decision is durable
+	ForgetsAMarkerAfterMoving // the markers of a coordinator that took over do not reach one partition, and count as written
+	SkipsVerification         // a leader lets in what begins a transaction of version 1 without asking its coordinator
+	AnswersBeforeReplicated   // a coordinator takes what it has appended for committed
+	LoadsAllButTheLast        // a coordinator that takes over does not read the last batch of its log
+	TakesLateMarkers          // a leader takes a marker of version 2 as one of version 1
+	ReadsUndecided            // read_committed readers are shown what is not decided
+	lastTransactionMutant
 )
+
+// mutants are the faults of a world, with or without transactions.
+func mutants(transactions bool) (all []Mutant) {
+	first, last := None+1, lastMutant
+	if transactions {
+		first, last = lastMutant+1, lastTransactionMutant
+	}
+	for m := first; m < last; m++ {
+		all = append(all, m)
+	}
+	return all
+}
 
 var mutantNames = [...]string{
 	"none", "follower-asks-unflushed", "leader-holds-unflushed", "takes-silence-for-refusal", "truncates-to-watermark", "ignores-divergence",
 	"acks-on-append", "commits-on-election", "shows-unknown-watermark", "shows-uncommitted", "elects-anybody", "forgets-metadata",
 	"takes-any-broker-epoch", "hides-a-wiped-disk", "appends-anyway", "never-expands", "watermark-without-followers", "leads-before-registering",
+	"", "marks-before-prepared", "forgets-a-marker-after-moving", "skips-verification", "answers-before-replicated", "loads-all-but-the-last",
+	"takes-late-markers", "reads-undecided",
 }
 
 func (m Mutant) String() string { return mutantNames[m] }

@@ -85,6 +85,34 @@ func (w *World) call(from, to *node, timeout time.Duration, handle func(answer f
 	}
 }
 
+// request is call to the services of a node, through a proxy that now and then holds a request back until whoever sent it has given up,
+// or sends it once more when it is long answered; meddled says that it does so with this one. A request that is fragile is not
+// handled twice, nor after it was given up.
+func (w *World) request(from, to *node, timeout time.Duration, fragile bool, handle func(s *services, answer func(any)), done func(answer any, ok bool)) (meddled bool) {
+	over, begun := false, false
+	handled := func(answer func(any)) {
+		if to.services != nil && !(fragile && (over || begun)) {
+			begun = true
+			handle(to.services, answer)
+		}
+	}
+	prompt := handled
+	if meddled = !w.calm && w.chance(10); meddled {
+		w.Stats.Meddled++
+		late := w.between(20*time.Millisecond, 3*time.Second)
+		if w.chance(2) {
+			prompt = func(answer func(any)) { w.on(to, late, func() { handled(answer) }) }
+		} else {
+			w.at(late, func() { w.send(nil, to, func() { handled(func(any) {}) }) })
+		}
+	}
+	w.call(from, to, timeout, prompt, func(answer any, ok bool) {
+		over = true
+		done(answer, ok)
+	})
+	return meddled
+}
+
 // reaches says whether two nodes hear each other.
 func (w *World) reaches(a, b *node) bool {
 	return a == b || !w.network.cut[a.id][b.id] && !w.network.cut[b.id][a.id]

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/broker/replica/isr"
+	"github.com/millrace-io/millrace/broker/vfs"
 	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
 )
@@ -30,15 +31,17 @@ type node struct {
 	// What the disk holds.
 	logs      []*plog // by partition
 	directory [16]byte
-	disks     int  // how many it had: a wiped disk is another one
-	wiped     bool // the disk is new and the cluster does not know it yet
+	disk      *vfs.Memory // with transactions
+	disks     int         // how many it had: a wiped disk is another one
+	wiped     bool        // the disk is new and the cluster does not know it yet
 
 	// What the process knows.
 	applied    int   // index of its image
 	epoch      int64 // of its registration; 0: not registered
 	cleanEpoch int64 // the epoch of a registration that ended cleanly
 	stopping   bool
-	roles      []role // by partition
+	roles      []role    // by partition
+	services   *services // with transactions: what real code runs in the process
 }
 
 // role is what a node does in a partition: one of leading and following is set, or none.
@@ -56,6 +59,7 @@ func newNode(w *World, id int32) *node {
 
 func (n *node) newDisk() {
 	n.disks++
+	n.disk = vfs.NewMemory()
 	n.logs = make([]*plog, n.w.cfg.Partitions)
 	for i := range n.logs {
 		n.logs[i] = &plog{}
@@ -104,6 +108,9 @@ func (n *node) start() {
 	n.up, n.paused, n.waiting, n.stopping = true, false, nil, false
 	n.applied, n.epoch = 0, 0
 	n.roles = make([]role, n.w.cfg.Partitions)
+	if n.w.txns != nil {
+		n.startServices()
+	}
 	for _, l := range n.logs {
 		l.watermark = min(l.watermark, len(l.records))
 	}
@@ -113,7 +120,10 @@ func (n *node) start() {
 }
 
 // end ends the process: what it knew is gone.
-func (n *node) end() {
+func (n *node) end(how ending) {
+	if n.services != nil {
+		n.endServices(how)
+	}
 	n.life++
 	n.up, n.paused, n.waiting = false, false, nil
 	n.roles = make([]role, n.w.cfg.Partitions)
@@ -146,6 +156,9 @@ func (n *node) applyUpTo(index int) {
 	for index = min(index, n.w.meta.index()); n.applied < index; {
 		if n.applied++; n.epoch == 0 || n.w.chance(3) {
 			n.applied = index
+		}
+		if n.services != nil {
+			n.services.image.Store(n.image())
 		}
 		if n.registered() || n.w.is(LeadsBeforeRegistering) {
 			n.follow(n.w.meta.images[n.applied])
@@ -222,7 +235,7 @@ func (n *node) stopCleanly() {
 	}
 	n.cleanEpoch = n.epoch
 	n.w.note("node %d stopped cleanly", n.id)
-	n.end()
+	n.end(stopped)
 	n.w.at(n.w.between(20*time.Millisecond, 500*time.Millisecond), func() {
 		if !n.up {
 			n.start()
@@ -278,7 +291,11 @@ func (n *node) followPartition(i int, p *image.Partition) {
 		}
 	case p.Leader == n.id:
 		n.logs[i].watermark = n.watermark(n.logs[i])
+		if r.leading != nil && n.services != nil {
+			r.leading.ended()
+		}
 		*r = role{leading: n.lead(i, state)}
+		n.elected(i, p.LeaderEpoch)
 	case !isReplica(p, n.id):
 		*r = role{}
 	case r.following != nil && r.following.core.Epoch == p.LeaderEpoch && r.following.leader == p.Leader:
@@ -286,6 +303,7 @@ func (n *node) followPartition(i int, p *image.Partition) {
 		n.logs[i].watermark = n.watermark(n.logs[i])
 		if r.leading != nil {
 			r.leading.ended()
+			n.resigned(i)
 		}
 		*r = role{following: n.followLeader(i, p.Leader, p.LeaderEpoch)}
 	}

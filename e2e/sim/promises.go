@@ -198,6 +198,9 @@ func (w *World) unsettled() string {
 			return fmt.Sprintf("partition %d has leader %d and ISR %v of %v", i, p.Leader, p.ISR, p.Replicas)
 		}
 	}
+	if w.txns != nil {
+		return w.txns.unsettled()
+	}
 	for _, c := range w.clients {
 		for i, n := range c.calmAcks {
 			if n < 5 {

@@ -16,7 +16,10 @@ type Config struct {
 	Partitions int           // default 3
 	Faults     time.Duration // how long faults last; default 12 s of the cluster's time
 	Mutant     Mutant
-	Trace      bool // keep what happened, for people
+	// Transactions says that transactional producers, real logs and real coordinators are part of it. Such a world is made, run and
+	// closed in one bubble of testing/synctest.
+	Transactions bool
+	Trace        bool // keep what happened, for people
 }
 
 // World is one simulated cluster.
@@ -32,7 +35,8 @@ type World struct {
 	meta    *metadata
 	oracle  *oracle
 	clients []*client
-	calm    bool // faults are over
+	calm    bool          // faults are over
+	txns    *transactions // nil: replication alone
 
 	// Settings of the brokers, different for each seed.
 	maxLag, session time.Duration
@@ -50,6 +54,10 @@ type Stats struct {
 	Elections, Controllers               int
 	Kills, PowerLosses, Wipes, Pauses    int
 	Cuts, CleanStops, Truncations, Moves int
+
+	// With transactions: how they ended, those with offsets in them, those that the broker aborted for taking too long, instances
+	// that were replaced while they ran, and requests that a proxy held back or sent twice.
+	Transactions, Commits, Aborts, Unknown, Refusals, Offsets, Timeouts, Zombies, Meddled int
 }
 
 // event is something that happens at a time, in the world or on a node.
@@ -92,6 +100,9 @@ func New(cfg Config) *World {
 		w.cfg.Faults = 12 * time.Second
 	}
 	w.maxLag, w.session = w.between(100*time.Millisecond, 900*time.Millisecond), w.between(600*time.Millisecond, 2*time.Second)
+	if w.cfg.Transactions {
+		w.txns = newTransactions(w)
+	}
 	w.network = newNetwork(w.cfg.Nodes, w.rng)
 	w.oracle = newOracle(w)
 	w.meta = newMetadata(w)
@@ -101,8 +112,12 @@ func New(cfg Config) *World {
 	for _, n := range w.nodes {
 		n.start()
 	}
-	for i := range 3 {
-		w.clients = append(w.clients, newClient(w, i))
+	if w.txns != nil {
+		w.txns.begin()
+	} else {
+		for i := range 3 {
+			w.clients = append(w.clients, newClient(w, i))
+		}
 	}
 	w.scheduleFaults()
 	return w
@@ -124,6 +139,9 @@ func (w *World) push(e *event) {
 
 // step lets the next event happen.
 func (w *World) step() {
+	if w.txns != nil && !w.txns.bubble.reach(w.queue[0].at) {
+		return
+	}
 	e := heap.Pop(&w.queue).(*event)
 	w.now = e.at
 	if e.node != nil {
@@ -137,6 +155,9 @@ func (w *World) step() {
 	}
 	w.steps++
 	e.fn()
+	if w.txns != nil {
+		w.txns.bubble.settle()
+	}
 }
 
 // Run runs both phases and returns the first broken promise.
@@ -164,8 +185,14 @@ const calmWithin = 30 * time.Second
 
 func (w *World) finish() {
 	w.Stats.Steps = w.steps
+	if w.txns != nil {
+		w.Stats.Timeouts = int(w.txns.timeouts.Load())
+	}
 	if w.violation == nil {
 		w.oracle.final()
+	}
+	if w.violation == nil && w.txns != nil {
+		w.txns.final()
 	}
 }
 
