@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/millrace-io/millrace/metadata/command"
 	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
 )
@@ -79,17 +78,15 @@ func (n *Node) moveStep(m *moving) bool {
 	}
 	if m.unequal || drained {
 		n.load(m)
+		img = n.Image() // brokers may have taken a while to answer
 	}
-	var plan controller.Moves
-	_, err := n.change(n.life, func(img *image.Image) command.Group {
-		plan = n.controller.PlanMoves(img, m.loads, m.unequal)
-		return plan.Commands
-	})
+	plan := n.controller.PlanMoves(img, m.loads, m.unequal)
+	stale, err := n.changeAsPlanned(plan.Commands)
 	if err != nil {
 		n.logFailure("move replicas", err)
 		return false
 	}
-	m.underWay = plan.UnderWay > 0 || plan.Waiting || drained
+	m.underWay = plan.UnderWay > 0 || plan.Waiting || drained || stale
 	if plan.Started == 0 && !plan.Waiting && plan.UnderWay == 0 && allActive(img, m.members) {
 		m.unequal = false
 	}

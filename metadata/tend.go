@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/metadata/command"
+	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
 )
 
@@ -83,20 +84,42 @@ func (n *Node) balanceLeaders() {
 // inRounds carries out a plan of elections, a bounded number of them at once, until there is no more of it.
 func (n *Node) inRounds(what string, plan func(*image.Image) (group command.Group, more bool)) {
 	for more := true; more; {
-		planned := 0
-		_, err := n.change(n.life, func(img *image.Image) (group command.Group) {
-			group, more = plan(img)
-			planned = len(group)
-			return group
-		})
-		if err != nil {
+		var planned command.Group
+		planned, more = plan(n.Image())
+		if _, err := n.changeAsPlanned(planned); err != nil {
 			n.logFailure(what, err)
 			return
 		}
-		if planned > 0 {
-			n.cfg.Logger.Info(what, "topics", planned)
+		if len(planned) > 0 {
+			n.cfg.Logger.Info(what, "topics", len(planned))
 		}
 	}
+}
+
+// changeAsPlanned makes changes of partitions that were planned on an image of a moment ago, by looking at every partition:
+// the proposer, and whoever waits for it, is not held up by that. What is true no more is left out and said to be stale.
+func (n *Node) changeAsPlanned(planned command.Group) (stale bool, err error) {
+	if len(planned) == 0 {
+		return false, nil
+	}
+	_, err = n.change(n.life, func(img *image.Image) command.Group {
+		fresh := controller.Fresh(img, planned)
+		stale = countChanges(fresh) < countChanges(planned)
+		return fresh
+	})
+	if err != nil {
+		return false, err // who gave up does not know what was planned
+	}
+	return stale, nil
+}
+
+func countChanges(group command.Group) (n int) {
+	for _, one := range group {
+		if c, ok := one.(command.ChangePartitions); ok {
+			n += len(c.Changes)
+		}
+	}
+	return n
 }
 
 // logFailure tells of a change that could not be made; that another node leads now is no failure, and one whose outcome is

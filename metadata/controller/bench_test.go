@@ -54,3 +54,16 @@ func BenchmarkPlanMovesAmongTenThousandPartitions(b *testing.B) {
 		c.PlanMoves(img, nil, true)
 	}
 }
+
+// What the proposer, and with it every change of the metadata, waits for such a step: it only leaves out what has become
+// stale since the step was planned.
+func BenchmarkFreshMovesAmongTenThousandPartitions(b *testing.B) {
+	c, img := largeImage(b, 9000)
+	planned := c.PlanMoves(img, nil, true).Commands
+	if len(planned) == 0 {
+		b.Fatal("there is nothing to move")
+	}
+	for b.Loop() {
+		Fresh(img, planned)
+	}
+}
