@@ -184,6 +184,12 @@ func (c *company) prepare() error {
 	c.lifecycle = newLifecycle(lifecycleConfig{
 		NodeID: b.cfg.NodeID, Register: func() *kmsg.BrokerRegistrationRequest { r := *registration; return &r },
 		Offline: b.offlineDirectories, MetadataOffset: func() int64 { return int64(c.handled.Load()) },
+		OwnEpoch: func() int64 {
+			if own := b.metadata.Image().Broker(b.cfg.NodeID); own != nil {
+				return own.Epoch
+			}
+			return -1
+		},
 		Await: b.metadata.Await, Controller: b.metadata.WatchLeader, Send: c.Do,
 		Interval: millis("broker.heartbeat.interval.ms"), Timeout: millis("broker.session.timeout.ms"), Logger: b.logger,
 	})

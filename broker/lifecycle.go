@@ -33,6 +33,8 @@ type lifecycleConfig struct {
 	// MetadataOffset is the index up to which this node has handled the metadata log; Await waits for one.
 	MetadataOffset func() int64
 	Await          func(ctx context.Context, index uint64) error
+	// OwnEpoch is the epoch of whatever registration the image has under this broker's id; -1 for none.
+	OwnEpoch func() int64
 	// Controller is the leader of the quorum, and a channel that is closed when it changes.
 	Controller func() (id int32, known bool, changed <-chan struct{})
 	// Send asks another broker, or this one.
@@ -221,12 +223,25 @@ func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.D
 	}
 	switch err := kerr.ErrorForCode(answer.ErrorCode); {
 	case errors.Is(err, kerr.StaleBrokerEpoch), errors.Is(err, kerr.BrokerIDNotRegistered):
-		l.epoch.Store(-1)
-		return 0, fmt.Errorf("heartbeat to broker %d, registering anew: %w", controller, err)
+		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, l.stale(err))
 	case err != nil:
 		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, err)
 	}
 	return l.answered(answer), nil
+}
+
+// stale follows the word that this broker's registration is not what it was. One that was removed stays so until its process
+// is started anew, as in Kafka; where another start has registered under its id, it tries once more to be the one.
+func (l *lifecycle) stale(refusal error) error {
+	l.fenced.Store(true)
+	switch l.cfg.OwnEpoch() {
+	case -1:
+		return fmt.Errorf("this broker was removed from the cluster; stop it, or start it anew to have it back: %w", refusal)
+	case l.epoch.Load():
+		return refusal // the controller knows more than this image
+	}
+	l.epoch.Store(-1)
+	return fmt.Errorf("registering anew: %w", refusal)
 }
 
 // answered follows the controller's answer and says when the next heartbeat is due.

@@ -19,6 +19,7 @@ type script struct {
 	leader     int32
 	changed    chan struct{}
 	epoch      int64
+	removed    bool // the image has no registration
 	fenced     bool
 	dead       bool                                     // answers nothing until the caller gives up
 	heartbeat  func(*kmsg.BrokerHeartbeatRequest) int16 // error code of the next answers
@@ -40,6 +41,15 @@ func (s *script) elect(id int32) {
 	s.leader, s.dead = id, false
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+func (s *script) ownEpoch() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed {
+		return -1
+	}
+	return s.epoch
 }
 
 func (s *script) set(change func()) {
@@ -85,7 +95,7 @@ func startLifecycle(s *script) *lifecycle {
 	l := newLifecycle(lifecycleConfig{
 		NodeID: 1, Register: kmsg.NewPtrBrokerRegistrationRequest, Offline: func() [][16]byte { return nil },
 		MetadataOffset: func() int64 { return 7 }, Await: func(context.Context, uint64) error { return nil },
-		Controller: s.Controller, Send: s.Send,
+		Controller: s.Controller, Send: s.Send, OwnEpoch: s.ownEpoch,
 		Interval: func() time.Duration { return 500 * time.Millisecond }, Timeout: func() time.Duration { return 3 * time.Second },
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -159,6 +169,40 @@ func TestStaleEpochRegistersAnew(t *testing.T) {
 		synctest.Wait()
 		if l.Epoch() != 41 {
 			t.Errorf("epoch %d, want that of a second registration", l.Epoch())
+		}
+		l.Stop(context.Background(), false)
+		<-l.finished
+	})
+}
+
+// A heartbeat that comes late must not bring back a broker that was removed from the cluster; a start of it does.
+func TestRemovedBrokerStaysRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		l := startLifecycle(s)
+		synctest.Wait()
+		s.set(func() { s.epoch, s.removed = 40, true })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if l.Epoch() != 1 || len(s.registered) != 1 || !l.Fenced() {
+			t.Errorf("epoch %d, %d registrations, fenced %v: it came back", l.Epoch(), len(s.registered), l.Fenced())
+		}
+		if granted := l.Stop(t.Context(), true); granted {
+			t.Error("nobody is there to let it stop")
+		}
+	})
+}
+
+// A refusal that this node's image does not explain yet is no reason to register anew.
+func TestStaleEpochWaitsForTheImage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		s.heartbeat = func(*kmsg.BrokerHeartbeatRequest) int16 { return kerr.StaleBrokerEpoch.Code }
+		l := startLifecycle(s)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(s.registered) != 1 {
+			t.Errorf("%d registrations", len(s.registered))
 		}
 		l.Stop(context.Background(), false)
 		<-l.finished

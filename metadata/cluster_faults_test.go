@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace-io/millrace/metadata/image"
 	"github.com/millrace-io/millrace/metadata/raft"
 )
 
@@ -367,4 +368,36 @@ func TestNodeThatWasAloneGetsCompany(t *testing.T) {
 		_, address, ok := c.members[2].node.LeaderAddress()
 		return ok && address == c.members[1].address
 	})
+}
+
+// A broker that was unregistered and stopped leaves nothing behind: its member vanishes from the quorum whether or not
+// somebody had it forgotten, and one that is registered is waited for.
+func TestMemberThatIsGoneAndNotRegisteredIsForgotten(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	c.limits.ForgetAfter = 500 * time.Millisecond
+	c.startAll(1, 2, 3)
+	c.allocate()
+	for id := int32(4); id <= 5; id++ {
+		c.add(id, c.members[1].address, c.members[2].address).start()
+	}
+	c.eventually("two observers", func() bool { return len(c.controller().node.Quorum().Observers) == 2 })
+	c.eventually("a registration of node 5", func() bool {
+		_, err := c.controller().node.RegisterBroker(t.Context(), image.Broker{ID: 5, Incarnation: [16]byte{5}})
+		return err == nil
+	})
+	c.members[4].stop()
+	c.members[5].stop()
+	c.eventually("only node 5 among the observers", func() bool {
+		q := c.controller().node.Quorum()
+		return len(q.Voters) == 3 && len(q.Observers) == 1 && q.Observers[0].NodeID == 5
+	})
+	c.eventually("an unregistered node 5", func() bool { return c.controller().node.UnregisterBroker(t.Context(), 5) == nil })
+	c.eventually("no observer", func() bool { return len(c.controller().node.Quorum().Observers) == 0 })
+	c.members[4].start()
+	c.eventually("node 4 again", func() bool {
+		q := c.controller().node.Quorum()
+		return len(q.Observers) == 1 && q.Observers[0].NodeID == 4
+	})
+	c.same()
 }

@@ -59,6 +59,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 			return command.Encode([]command.Group{controller.Bootstrap(clusterID, cfg.Static["min.insync.replicas"])})
 		},
 		Streams: raftStreams(cfg), Address: cfg.Address, Limits: cfg.Limits,
+		Expected: func(nodeID int32) bool { return m.newest.Load().Broker(nodeID) != nil },
 	}, m)
 	if err != nil {
 		return nil, err

@@ -184,12 +184,13 @@ func (q *Quorum) Forget(node int32) error {
 	return nil
 }
 
-// tendMembers runs until Close. A leader gives the vote of a member whose disk was lost to the member that came instead, and
-// keeps its own address right. Which member replaces which is seen from the configuration alone, so that it does not matter
+// tendMembers runs until Close. A leader gives the vote of a member whose disk was lost to the member that came instead,
+// forgets members that have left for good, and keeps its own address right. Which member replaces which is seen from the configuration alone, so that it does not matter
 // which leader began it.
 func (q *Quorum) tendMembers() {
 	ticker := time.NewTicker(tendInterval)
 	defer ticker.Stop()
+	missed := map[hraft.ServerID]time.Time{}
 	for {
 		select {
 		case <-ticker.C:
@@ -197,21 +198,46 @@ func (q *Quorum) tendMembers() {
 		case <-q.stop:
 			return
 		}
-		if q.Leads() {
-			if err := q.tend(); err != nil {
-				q.cfg.Logger.Warn("tend members of metadata quorum", "error", err)
-			}
+		if !q.Leads() {
+			clear(missed)
+			continue
+		}
+		if err := q.tend(missed); err != nil {
+			q.cfg.Logger.Warn("tend members of metadata quorum", "error", err)
 		}
 	}
 }
 
+// leftForGood returns a member without a vote that is not expected and was not there for ForgetAfter. missed holds since when
+// each such member is: one that was admitted a moment ago has not answered yet, either.
+func (q *Quorum) leftForGood(servers []hraft.Server, missed map[hraft.ServerID]time.Time) (hraft.Server, bool) {
+	for _, s := range servers {
+		if s.Suffrage == hraft.Voter || q.cfg.Expected == nil || q.cfg.Expected(nodeID(s.ID)) || q.isPresent(s.ID) {
+			delete(missed, s.ID)
+			continue
+		}
+		since, known := missed[s.ID]
+		if !known {
+			missed[s.ID] = time.Now()
+		} else if time.Since(since) >= q.cfg.Limits.ForgetAfter {
+			delete(missed, s.ID)
+			return s, true
+		}
+	}
+	return hraft.Server{}, false
+}
+
 // tend makes at most one change.
-func (q *Quorum) tend() error {
+func (q *Quorum) tend(missed map[hraft.ServerID]time.Time) error {
 	servers := q.servers().Servers
 	for _, s := range servers {
 		if s.ID == q.self.serverID() && s.Address != q.self.serverAddress() {
 			return q.move(s, q.self)
 		}
+	}
+	if s, ok := q.leftForGood(servers, missed); ok {
+		q.cfg.Logger.Info("forgets a member of the metadata quorum that is gone and not registered", "member", string(s.Address))
+		return q.changed(q.raft.RemoveServer(s.ID, 0, changeTimeout))
 	}
 	for _, old := range servers {
 		for _, s := range servers {

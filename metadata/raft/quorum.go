@@ -37,6 +37,9 @@ type Config struct {
 	Streams Streams
 	Address string
 	Limits  Limits
+	// Expected reports whether a node that is not there is waited for. Who has no vote, is not expected and was silent for
+	// Limits.ForgetAfter is no member any more; it may come back. nil: everybody is expected.
+	Expected func(nodeID int32) bool
 }
 
 // Limits are the limits of the log; zeros stand for the defaults. A snapshot is made when either of the first two is
@@ -46,6 +49,7 @@ type Limits struct {
 	SnapshotBytes    int
 	TrailingEntries  uint64 // kept behind a snapshot, for followers that are a little late
 	SnapshotInterval time.Duration
+	ForgetAfter      time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -60,6 +64,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.SnapshotInterval == 0 {
 		l.SnapshotInterval = 2 * time.Minute
+	}
+	if l.ForgetAfter == 0 {
+		l.ForgetAfter = 10 * time.Second
 	}
 	return l
 }
