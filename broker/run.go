@@ -241,14 +241,16 @@ func (b *Broker) watch() {
 	b.fail(fmt.Errorf("every log directory is offline, the last one because: %w", b.dirs[len(b.dirs)-1].Err()))
 }
 
-// Close stops the node, from the top to the bottom: the controller moves its leaderships away while it goes on serving, then
-// no new requests, those in hand finish, coordinators let go, other brokers are served no more, logs are flushed and marked
+// Close stops the node, from the top to the bottom: the controller moves its leaderships away while it goes on serving, and
+// is another node from then on, so that nobody asks this one when it goes on no more; then no new requests, those in hand finish, coordinators let go, other brokers are served no more, logs are flushed and marked
 // clean, metadata last because everything above may still ask it. It may be called after a failed Start and stops what
 // there is.
 func (b *Broker) Close() error {
 	if b.company != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ShutdownGrace)
-		if b.company.leave(ctx) && b.kafka != nil {
+		granted := b.company.leave(ctx)
+		b.handOver()
+		if granted && b.kafka != nil {
 			farewell(ctx, b.clock, b.kafka.LastActive)
 		}
 		cancel()
@@ -299,6 +301,14 @@ func (b *Broker) Close() error {
 	}
 	b.background.Wait()
 	return errors.Join(errs...)
+}
+
+// handOver gives the quorum's leadership away while other brokers are still answered: whose request came to a controller
+// that is gone cannot know what became of it.
+func (b *Broker) handOver() {
+	if b.metadata != nil {
+		b.metadata.HandOver()
+	}
 }
 
 // closeDirectories marks the log directories clean, and notes under which epoch they were if all of them are.

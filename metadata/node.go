@@ -155,6 +155,10 @@ func (n *Node) Start() error {
 	return nil
 }
 
+// HandOver gives the quorum's leadership, if this node has it, to another: it is about to stop. What comes meanwhile is
+// NOT_CONTROLLER. It may be called while others use the node, and Close does it, too.
+func (n *Node) HandOver() (handed bool) { return n.quorum.HandOver() }
+
 // Close leaves the quorum and stops. Requests that wait are answered with a retriable error. It may be called again.
 func (n *Node) Close() error {
 	n.once.Do(func() {

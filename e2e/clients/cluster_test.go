@@ -3,6 +3,7 @@
 package clients
 
 import (
+	"flag"
 	"maps"
 	"slices"
 	"strings"
@@ -12,12 +13,14 @@ import (
 	"github.com/millrace-io/millrace/e2e/harness"
 )
 
+var clusterLevel = flag.String("level", "info", "logging.level of the brokers that are restarted; MILLRACE_E2E_LOGS says where their logs go")
+
 // Every client against three brokers of which one after the other is restarted, again and again until all are through.
 // What a broker is asked at the moment of its stop must reach nobody as an error: the clients are those of the matrix, with
 // the settings of the matrix. acks=0 and acks=1 are left out, which promise nothing when a leader goes.
 func TestClientsOfThreeBrokersRestartedInTurn(t *testing.T) {
 	replicated := maps.Clone(settings)
-	replicated["default.replication.factor"] = "3"
+	replicated["default.replication.factor"], replicated["logging.level"] = "3", *clusterLevel
 	cluster := harness.StartCluster(t, harness.ClusterConfig{Settings: replicated})
 	rows := clientRows(t)
 	columns := slices.DeleteFunc(features(), func(f *feature) bool { return f.acks == "0" || f.acks == "1" })
@@ -25,7 +28,7 @@ func TestClientsOfThreeBrokersRestartedInTurn(t *testing.T) {
 	enough, ended, count := make(chan struct{}), make(chan struct{}), 0
 	go func() {
 		defer close(ended) // also when a node does not come back, which ends this goroutine and fails the test
-		restartInTurn(cluster, enough, &count)
+		restartInTurn(t, cluster, enough, &count)
 	}()
 	t.Run("matrix", func(t *testing.T) {
 		for _, row := range rows {
@@ -48,7 +51,7 @@ func TestClientsOfThreeBrokersRestartedInTurn(t *testing.T) {
 }
 
 // restartInTurn stops and starts one node after the other, with some peace between, and counts.
-func restartInTurn(cluster *harness.Cluster, enough <-chan struct{}, count *int) {
+func restartInTurn(t *testing.T, cluster *harness.Cluster, enough <-chan struct{}, count *int) {
 	for {
 		for _, node := range cluster.Nodes() {
 			select {
@@ -56,9 +59,12 @@ func restartInTurn(cluster *harness.Cluster, enough <-chan struct{}, count *int)
 				return
 			case <-time.After(2 * time.Second):
 			}
+			began := time.Now()
 			node.Stop()
+			stopped := time.Now()
 			node.Restart()
 			*count++
+			t.Logf("node %d: stopped at %s in %v, was back in %v", node.ID(), began.Format("15:04:05.000"), stopped.Sub(began), time.Since(stopped))
 		}
 	}
 }

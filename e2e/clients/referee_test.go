@@ -4,12 +4,16 @@ package clients
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -29,6 +33,27 @@ func withClient(c *cell, use func(context.Context, *kgo.Client) error, options .
 	return use(ctx, k)
 }
 
+// passing tells an error that a broker which restarts is reason enough for: the referee is no client under test and asks again.
+func passing(err error) bool {
+	var network *net.OpError
+	return kerr.IsRetriable(err) || errors.As(err, &network) || errors.Is(err, io.EOF)
+}
+
+// persist asks until the answer is no passing error, or ctx ends.
+func persist[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+	for {
+		answer, err := ask()
+		if err == nil || !passing(err) {
+			return answer, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return answer, err
+		}
+	}
+}
+
 // prepare makes the topic of a cell and fills it: records fill/0 and on, a second apart, in batches of every codec that
 // the client reads.
 func prepare(c *cell) error {
@@ -37,7 +62,7 @@ func prepare(c *cell) error {
 		return nil
 	}
 	err := withClient(c, func(ctx context.Context, k *kgo.Client) error {
-		_, err := kadm.NewClient(k).CreateTopic(ctx, int32(c.feature.partitions), 1, nil, c.topic)
+		_, err := kadm.NewClient(k).CreateTopic(ctx, int32(c.feature.partitions), -1, nil, c.topic)
 		return err
 	})
 	for i := 0; i < c.feature.fill && err == nil; i += 10 {
@@ -71,11 +96,11 @@ func consume(c *cell, n int) ([]*kgo.Record, error) {
 		for len(got) < n {
 			fetches := k.PollFetches(ctx)
 			got = append(got, fetches.Records()...)
-			if err := fetches.Err(); err != nil {
+			if err := fetches.Err(); err != nil && !passing(err) {
 				return fmt.Errorf("referee has %d of %d records: %w", len(got), n, err)
 			}
 		}
-		ends, err := kadm.NewClient(k).ListEndOffsets(ctx, c.topic)
+		ends, err := persist(ctx, func() (kadm.ListedOffsets, error) { return kadm.NewClient(k).ListEndOffsets(ctx, c.topic) })
 		if end, _ := ends.Lookup(c.topic, 0); err == nil && end.Offset != int64(n) {
 			return fmt.Errorf("the topic ends at %d, want %d", end.Offset, n)
 		}
@@ -106,9 +131,13 @@ func refereeProduce(c *cell) error {
 // refereeFields expects what is common to all clients: the first record with its headers, nulls where they belong.
 func refereeFields(c *cell) error {
 	return withClient(c, func(ctx context.Context, k *kgo.Client) error {
-		records := k.PollFetches(ctx).Records()
-		if len(records) == 0 {
-			return fmt.Errorf("referee sees no records")
+		var records []*kgo.Record
+		for len(records) == 0 {
+			fetches := k.PollFetches(ctx)
+			records = fetches.Records()
+			if err := fetches.Err(); err != nil && !passing(err) {
+				return fmt.Errorf("referee sees no records: %w", err)
+			}
 		}
 		r := records[0]
 		if string(r.Key) != "key" || string(r.Value) != "value" || len(r.Headers) == 0 || r.Headers[0].Key != "one" || string(r.Headers[0].Value) != "1" {
@@ -138,7 +167,7 @@ func refereeIdempotence(c *cell) error {
 // refereeCommits expects the group's offset at the end of both halves.
 func refereeCommits(c *cell) error {
 	return withClient(c, func(ctx context.Context, k *kgo.Client) error {
-		offsets, err := kadm.NewClient(k).FetchOffsets(ctx, c.group)
+		offsets, err := persist(ctx, func() (kadm.OffsetResponses, error) { return kadm.NewClient(k).FetchOffsets(ctx, c.group) })
 		if err != nil {
 			return err
 		}
@@ -166,7 +195,7 @@ func refereeTransactions(c *cell) error {
 		}
 	}
 	return withClient(c, func(ctx context.Context, k *kgo.Client) error {
-		offsets, err := kadm.NewClient(k).FetchOffsets(ctx, c.group)
+		offsets, err := persist(ctx, func() (kadm.OffsetResponses, error) { return kadm.NewClient(k).FetchOffsets(ctx, c.group) })
 		if err != nil {
 			return err
 		}
@@ -183,7 +212,7 @@ func expectCopy(c *cell, level kgo.IsolationLevel, want []string) error {
 		var got []string
 		for len(got) < len(want) {
 			fetches := k.PollFetches(ctx)
-			if err := fetches.Err(); err != nil {
+			if err := fetches.Err(); err != nil && !passing(err) {
 				return fmt.Errorf("%d of %d records of the copy: %w", len(got), len(want), err)
 			}
 			fetches.EachRecord(func(r *kgo.Record) { got = append(got, string(r.Value)) })

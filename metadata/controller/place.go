@@ -13,9 +13,12 @@ import (
 // replicas of a partition are neighbours in a list in which racks take turns, so that they lie on different racks as long
 // as there are enough. The topic's id says where to begin, so that small topics spread, too. A reason says why it cannot
 // be done, in Kafka's words.
+//
+// Deviation: a broker in controlled shutdown counts as one that is fenced. Kafka leaves it out, so that three brokers refuse
+// topics of three replicas while one of them restarts, and no client tries that again.
 func place(img *image.Image, id image.TopicID, first, count int32, factor int16) (parts []*image.Partition, reason string) {
 	brokers := rackOrder(img)
-	usable := slices.ContainsFunc(brokers, func(b *image.Broker) bool { return !b.Fenced })
+	usable := slices.ContainsFunc(brokers, (*image.Broker).Active)
 	switch {
 	case factor <= 0:
 		return nil, fmt.Sprintf("Invalid replication factor %d: the replication factor must be positive.", factor)
@@ -38,10 +41,10 @@ func place(img *image.Image, id image.TopicID, first, count int32, factor int16)
 	return parts, ""
 }
 
-// stripe returns factor brokers from at on: the first that is not fenced leads, and each of the others is the next that lies
-// on a rack with the fewest of them, one that is not fenced if there is one.
+// stripe returns factor brokers from at on: the first that is active leads, and each of the others is the next that lies on a
+// rack with the fewest of them, one that is active if there is one.
 func stripe(brokers []*image.Broker, at, factor int) []int32 {
-	for brokers[at].Fenced {
+	for !brokers[at].Active() {
 		at = (at + 1) % len(brokers)
 	}
 	ring := slices.Concat(brokers[at:], brokers[:at])
@@ -49,7 +52,7 @@ func stripe(brokers []*image.Broker, at, factor int) []int32 {
 	for len(replicas) < factor {
 		var next *image.Broker
 		for _, b := range ring {
-			if !slices.Contains(replicas, b.ID) && (next == nil || cmp.Or(cmp.Compare(onRack[b.Rack], onRack[next.Rack]), compareFenced(b, next)) < 0) {
+			if !slices.Contains(replicas, b.ID) && (next == nil || cmp.Or(cmp.Compare(onRack[b.Rack], onRack[next.Rack]), compareActive(b, next)) < 0) {
 				next = b
 			}
 		}
@@ -59,18 +62,18 @@ func stripe(brokers []*image.Broker, at, factor int) []int32 {
 	return replicas
 }
 
-func compareFenced(a, b *image.Broker) int {
+func compareActive(a, b *image.Broker) int {
 	switch {
-	case a.Fenced == b.Fenced:
+	case a.Active() == b.Active():
 		return 0
-	case b.Fenced:
+	case a.Active():
 		return -1
 	}
 	return 1
 }
 
 // rackOrder lists the brokers that new replicas may be given to so that racks take turns: the first of each rack, then the
-// second of each, and so on. Who is about to stop or to be taken away is not among them.
+// second of each, and so on. Who is to be taken away is not among them.
 func rackOrder(img *image.Image) []*image.Broker {
 	type place struct {
 		turn   int
@@ -80,7 +83,7 @@ func rackOrder(img *image.Image) []*image.Broker {
 	turns := map[string]int{}
 	drained := Drained(img)
 	for b := range img.Brokers() {
-		if b.InControlledShutdown || drained[b.ID] {
+		if drained[b.ID] {
 			continue
 		}
 		places = append(places, place{turns[b.Rack], b})
@@ -96,8 +99,8 @@ func rackOrder(img *image.Image) []*image.Broker {
 	return brokers
 }
 
-// newPartition returns the first state of a partition: every replica that is not fenced is in sync, and the first of them
-// leads. Without any the ISR is empty.
+// newPartition returns the first state of a partition: every replica that is active is in sync, and the first of them leads.
+// Without any the ISR is empty.
 func newPartition(img *image.Image, replicas []int32) *image.Partition {
 	p := &image.Partition{Replicas: replicas, ISR: replicas, Leader: -1}
 	if slices.ContainsFunc(replicas, func(id int32) bool { return !active(img, id) }) {

@@ -29,6 +29,7 @@ func (q *Quorum) gained() {
 		return
 	}
 	q.cfg.Logger.Info("leads metadata quorum", "node.id", q.cfg.NodeID, "term", term)
+	q.handing.Store(false) // it was given back
 	q.gainedAt.Store(time.Now().UnixNano())
 	q.leadsTerm.Store(term)
 	q.leader.moved()

@@ -107,7 +107,7 @@ type Quorum struct {
 	leadsTerm atomic.Uint64 // the term in which it leads and has applied everything that earlier leaders committed; 0: none
 	stoodAt   atomic.Int64  // when it last stood for election without a timeout, in nanoseconds of Unix time
 	gainedAt  atomic.Int64  // when leadsTerm was set, in nanoseconds of Unix time
-	handing   atomic.Bool   // leadership is being handed over, because the node stops
+	handing   atomic.Bool   // leadership is being handed over, or was, because the node stops
 	leading   chan struct{} // a token for each time leadsTerm was set
 	leader    *leaderWatch
 }
@@ -290,6 +290,9 @@ func (q *Quorum) Propose(entry []byte) (index uint64, answer any, err error) {
 	if err := q.latch.Err(); err != nil {
 		return 0, nil, err
 	}
+	if q.handing.Load() {
+		return 0, nil, ErrNotLeader
+	}
 	future := q.raft.Apply(entry, 0)
 	if err := future.Error(); err != nil {
 		return 0, nil, q.proposalError(err)
@@ -314,7 +317,7 @@ func (q *Quorum) proposalError(err error) error {
 
 // Close hands leadership over, leaves the quorum and closes the stores.
 func (q *Quorum) Close() error {
-	q.handOver()
+	q.HandOver()
 	close(q.stop)
 	q.leadsTerm.Store(0)
 	if q.transport != nil {

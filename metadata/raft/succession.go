@@ -142,29 +142,40 @@ func (q *Quorum) sleep(d time.Duration) bool {
 	}
 }
 
-// handOver gives leadership to the follower that has most of the log, so that a clean stop costs no election timeout. It
-// is bounded; when it fails the others elect one another.
-func (q *Quorum) handOver() {
+// HandOver gives leadership to the follower that has most of the log, so that a clean stop costs no election timeout. Nothing
+// is accepted from here on, and what was is committed first, so that nobody is left without an answer. It is bounded; when
+// it fails, or there is nothing to hand over, this node goes on as it is, and when it has led the others elect one another.
+func (q *Quorum) HandOver() (handed bool) {
 	if q.transport == nil || q.raft == nil || q.latch.Err() != nil || q.raft.State() != hraft.Leader {
-		return
+		return false
 	}
 	heir, ok := q.heir()
 	if !ok {
-		return
+		return false
 	}
 	q.handing.Store(true)
 	done := make(chan error, 1)
-	go func() { done <- q.raft.LeadershipTransferToServer(heir.ID, heir.Address).Error() }() // ends at the latest with raft
+	go func() { done <- q.transfer(heir) }() // ends at the latest with raft
 	timer := time.NewTimer(handOverLimit)
 	defer timer.Stop()
 	select {
 	case err := <-done:
-		if err != nil {
-			q.cfg.Logger.Warn("hand over leadership of metadata quorum", "to", nodeID(heir.ID), "error", err)
+		if err == nil {
+			return true
 		}
+		q.cfg.Logger.Warn("hand over leadership of metadata quorum", "to", nodeID(heir.ID), "error", err)
 	case <-timer.C:
 		q.cfg.Logger.Warn("leadership of metadata quorum was not handed over in time", "to", nodeID(heir.ID))
 	}
+	q.handing.Store(false)
+	return false
+}
+
+func (q *Quorum) transfer(heir hraft.Server) error {
+	if err := q.raft.Barrier(handOverLimit).Error(); err != nil {
+		return err
+	}
+	return q.raft.LeadershipTransferToServer(heir.ID, heir.Address).Error()
 }
 
 func (q *Quorum) heir() (heir hraft.Server, ok bool) {

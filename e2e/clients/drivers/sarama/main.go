@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -106,8 +108,11 @@ func (c *client) Read(ctx context.Context, topic string, from scenario.Start, n 
 // member turns sarama's callbacks into polls: a claim hands its message over and waits until it was taken.
 type member struct {
 	sarama.ConsumerGroup
+	admin    sarama.ClusterAdmin
+	group    string
 	messages chan taken
-	last     *taken
+	early    *taken // of another session than last
+	last     *taken // and not committed
 	cancel   context.CancelFunc
 	done     chan struct{}
 }
@@ -127,8 +132,12 @@ func (c *client) Join(_ context.Context, group, topic string) (scenario.Member, 
 	if err != nil {
 		return nil, err
 	}
+	a, err := sarama.NewClusterAdmin(c.brokers, settings)
+	if err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &member{ConsumerGroup: g, messages: make(chan taken), cancel: cancel, done: make(chan struct{})}
+	m := &member{ConsumerGroup: g, admin: a, group: group, messages: make(chan taken), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(m.done)
 		for ctx.Err() == nil {
@@ -153,35 +162,80 @@ func (m *member) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.
 }
 
 func (m *member) Poll(ctx context.Context) ([]scenario.Record, error) {
+	if m.early != nil && m.last != nil {
+		m.last = nil
+		return nil, scenario.ErrAgain
+	}
 	var got []scenario.Record
 	wait := time.After(500 * time.Millisecond)
 	for len(got) < 100 {
-		select {
-		case t := <-m.messages:
-			m.last = &t
-			t.session.MarkMessage(t.message, "")
-			got = append(got, convert(t.message))
-			wait = time.After(5 * time.Millisecond)
-		case <-wait:
-			return got, nil
-		case <-ctx.Done():
-			return got, ctx.Err()
+		t, err := m.take(ctx, wait)
+		if t == nil || err != nil {
+			return got, err
 		}
+		if m.last != nil && m.last.session != t.session {
+			m.early = t
+			return got, nil
+		}
+		m.last = t
+		t.session.MarkMessage(t.message, "")
+		got = append(got, convert(t.message))
+		wait = time.After(5 * time.Millisecond)
 	}
 	return got, nil
 }
 
-func (m *member) Commit(context.Context) error {
-	if m.last != nil {
+// take returns the next message, nil if none comes.
+func (m *member) take(ctx context.Context, wait <-chan time.Time) (*taken, error) {
+	if t := m.early; t != nil {
+		m.early = nil
+		return t, nil
+	}
+	select {
+	case t := <-m.messages:
+		return &t, nil
+	case <-wait:
+		return nil, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Commit returns once the coordinator holds the offset. Sarama tells nobody of a commit that a coordinator refused because
+// it has moved: it looks for the new one and leaves the rest to the next commit. It also ends a session whose heartbeats
+// find nobody four times at once, as when its coordinator's process has just ended.
+func (m *member) Commit(ctx context.Context) error {
+	for m.last != nil {
 		m.last.session.Commit()
+		last := m.last.message
+		got, err := (&admin{m.admin}).committed(m.group, last.Topic, last.Partition)
+		if err == nil && got > last.Offset {
+			m.last = nil
+			return nil
+		}
+		select {
+		case <-m.last.session.Context().Done():
+			m.last = nil
+			return scenario.ErrAgain
+		case <-ctx.Done():
+			return fmt.Errorf("offset %d was not committed, the group is at %d: %w", last.Offset+1, got, errors.Join(err, ctx.Err()))
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 	return nil
 }
 
+// Close leaves the group. Sarama asks the coordinator that it knows, and asks once: where that has moved or is gone, the
+// group waits for the end of the member's session instead.
 func (m *member) Close() error {
 	m.cancel()
 	<-m.done
-	return m.ConsumerGroup.Close()
+	err := m.ConsumerGroup.Close()
+	var network net.Error
+	if errors.Is(err, sarama.ErrNotCoordinatorForConsumer) || errors.Is(err, io.EOF) || errors.As(err, &network) {
+		err = nil
+	}
+	return errors.Join(err, m.admin.Close())
 }
 
 type admin struct {
@@ -250,11 +304,15 @@ func (a *admin) GroupState(_ context.Context, group string) (string, error) {
 }
 
 func (a *admin) Committed(_ context.Context, group, topic string) (int64, error) {
-	answer, err := a.ListConsumerGroupOffsets(group, map[string][]int32{topic: {0}})
+	return a.committed(group, topic, 0)
+}
+
+func (a *admin) committed(group, topic string, partition int32) (int64, error) {
+	answer, err := a.ListConsumerGroupOffsets(group, map[string][]int32{topic: {partition}})
 	if err != nil {
 		return 0, err
 	}
-	block := answer.GetBlock(topic, 0)
+	block := answer.GetBlock(topic, partition)
 	if block == nil {
 		return 0, errors.New("no offset in the answer")
 	}

@@ -14,6 +14,7 @@ type exchange struct {
 	member   *member
 	producer sarama.SyncProducer
 	group    string
+	next     int64 // offset after the last record polled: those before it come again when the member's session does
 }
 
 func (c *client) Transact(ctx context.Context, id, group, topic string) (scenario.Exchange, error) {
@@ -37,8 +38,10 @@ func (x *exchange) Poll(ctx context.Context, most int) (got []scenario.Record, e
 	for len(got) < most {
 		select {
 		case t := <-x.member.messages:
-			x.member.last = &t
-			got = append(got, convert(t.message))
+			if t.message.Offset >= x.next {
+				x.member.last, x.next = &t, t.message.Offset+1
+				got = append(got, convert(t.message))
+			}
 		case <-wait:
 			return got, nil
 		case <-ctx.Done():

@@ -59,7 +59,7 @@ func (w *worker) run(ctx context.Context, c Client, group, topic, name string, t
 		default:
 		}
 		records, err := m.Poll(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrAgain) {
 			return fmt.Errorf("%s polls: %w", name, err)
 		}
 		t.add(name, records)
@@ -162,6 +162,14 @@ func readHalf(ctx context.Context, c Client, o *Options, half int) error {
 	if err != nil {
 		return err
 	}
+	for err = ErrAgain; errors.Is(err, ErrAgain); {
+		err = readOnce(ctx, m, o, half)
+	}
+	return errors.Join(err, m.Close())
+}
+
+// readOnce polls the half within one session of the member and commits.
+func readOnce(ctx context.Context, m Member, o *Options, half int) error {
 	for n := 0; n < o.Count; {
 		records, err := m.Poll(ctx)
 		if err != nil {
@@ -177,5 +185,5 @@ func readHalf(ctx context.Context, c Client, o *Options, half int) error {
 	if err := m.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	return m.Close()
+	return nil
 }

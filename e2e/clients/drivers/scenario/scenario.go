@@ -79,6 +79,10 @@ type Admin interface {
 // ErrLacks is returned for what the library has no function for.
 var ErrLacks = errors.New("the client lacks this")
 
+// ErrAgain is returned by a member whose library has begun another session by itself, as it may when the coordinator moves:
+// what was polled and not committed comes again.
+var ErrAgain = errors.New("another session of the member has begun")
+
 // Options are the arguments of a driver.
 type Options struct {
 	Bootstrap, Topic, Group string
