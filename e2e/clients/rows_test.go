@@ -18,7 +18,7 @@ import (
 var allCodecs = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 
 // cellWithin bounds one cell; drivers give up a little earlier and say why.
-const cellWithin = 2 * time.Minute
+const cellWithin = 5 * time.Minute
 
 func clientRows(t *testing.T) []*client {
 	noPlugin := "the codec is a plugin of another package"
