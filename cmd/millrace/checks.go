@@ -57,7 +57,7 @@ func clusterChecks(ctx context.Context, cfg *settings, client *kgo.Client) []che
 	if c, short := minISRCheck(ctx, admin, meta); short {
 		checks = append(checks, c)
 	}
-	return append(checks, logdirChecks(ctx, admin)...)
+	return slices.Concat(checks, logdirChecks(ctx, admin), logFaultChecks(ctx, client, meta))
 }
 
 func controllerCheck(meta kadm.Metadata) check {

@@ -71,7 +71,7 @@ func quorumCheck(ctx context.Context, client *kgo.Client, list []clusterMember) 
 		}
 		voters++
 		alive := slices.ContainsFunc(list, func(m clusterMember) bool { return m.id == r.ID && !m.fenced })
-		if !alive {
+		if !alive || info.silent(r) {
 			away = append(away, strconv.Itoa(int(r.ID)))
 		}
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,11 +23,16 @@ type quorumInfo struct {
 
 type quorumReplica struct {
 	ID           int32  `json:"id"`
+	DirectoryID  string `json:"directory_id"` // a node whose disk was replaced is another replica
 	Role         string `json:"role"`
-	LogEndOffset int64  `json:"log_end_offset"`
-	Lag          int64  `json:"lag"`
+	LogEndOffset int64  `json:"log_end_offset"` // -1: unknown
+	Lag          int64  `json:"lag"`            // -1: unknown
+	LastFetch    int64  `json:"last_fetch_timestamp"`
 	LastCaughtUp int64  `json:"last_caught_up_timestamp"`
 }
+
+// silentMillis is how long before the leader's own time a voter was heard of last that is there no more.
+const silentMillis = 5_000
 
 // votes reports whether the replica is one of the voters.
 func (r quorumReplica) votes() bool { return r.Role != "observer" }
@@ -48,19 +55,30 @@ func newClusterQuorumCommand(s *session) *cobra.Command {
 			}
 			summary := newTable("LEADER", "EPOCH", "HIGH-WATERMARK")
 			summary.row(info.Leader, info.LeaderEpoch, info.HighWatermark)
-			replicas := newTable("REPLICA", "ROLE", "LOG-END", "LAG", "CAUGHT-UP")
+			replicas := newTable("REPLICA", "DIRECTORY", "ROLE", "LOG-END", "LAG", "LAST-FETCH", "CAUGHT-UP")
 			for _, r := range info.Replicas {
-				caughtUp := "-"
-				if r.LastCaughtUp > 0 {
-					caughtUp = millisText(r.LastCaughtUp)
-				}
-				replicas.row(r.ID, r.Role, r.LogEndOffset, r.Lag, caughtUp)
+				replicas.row(r.ID, r.DirectoryID, r.Role, offsetText(r.LogEndOffset), offsetText(r.Lag), momentText(r.LastFetch), momentText(r.LastCaughtUp))
 			}
 			return s.print(cmd, info, summary, replicas)
 		},
 	}
 	cmd.AddCommand(newClusterAddVoterCommand(s), newClusterRemoveVoterCommand(s))
 	return cmd
+}
+
+// offsetText is "-" for what is not known.
+func offsetText(offset int64) string {
+	if offset < 0 {
+		return "-"
+	}
+	return strconv.FormatInt(offset, 10)
+}
+
+func momentText(millis int64) string {
+	if millis <= 0 {
+		return "-"
+	}
+	return millisText(millis)
 }
 
 func describeQuorum(ctx context.Context, client *kgo.Client) (quorumInfo, error) {
@@ -120,24 +138,46 @@ func readQuorum(response *kmsg.DescribeQuorumResponse) (quorumInfo, error) {
 		return quorumInfo{}, brokerError(err, deref(p.ErrorMessage))
 	}
 	info := quorumInfo{Leader: p.LeaderID, LeaderEpoch: p.LeaderEpoch, HighWatermark: p.HighWatermark, Replicas: []quorumReplica{}}
-	var leaderEnd int64
-	for _, v := range p.CurrentVoters {
-		if v.ReplicaID == p.LeaderID {
-			leaderEnd = v.LogEndOffset
-		}
-	}
-	add := func(role string, states []kmsg.DescribeQuorumResponseTopicPartitionReplicaState) {
-		for _, r := range states {
-			if role == "voter" && r.ReplicaID == p.LeaderID {
-				info.Replicas = append(info.Replicas, quorumReplica{r.ReplicaID, "leader", r.LogEndOffset, 0, r.LastCaughtUpTimestamp})
-				continue
+	leader := leaderOf(p)
+	for i, states := range [][]kmsg.DescribeQuorumResponseTopicPartitionReplicaState{p.CurrentVoters, p.Observers} {
+		for at, r := range states {
+			role := [...]string{"voter", "observer"}[i]
+			if i == 0 && at == leader {
+				role = "leader"
 			}
-			info.Replicas = append(info.Replicas, quorumReplica{r.ReplicaID, role, r.LogEndOffset, leaderEnd - r.LogEndOffset, r.LastCaughtUpTimestamp})
+			replica := quorumReplica{
+				ID: r.ReplicaID, DirectoryID: base64.RawURLEncoding.EncodeToString(r.ReplicaDirectoryID[:]), Role: role, LogEndOffset: r.LogEndOffset, Lag: -1,
+				LastFetch: r.LastFetchTimestamp, LastCaughtUp: r.LastCaughtUpTimestamp,
+			}
+			if leader >= 0 && r.LogEndOffset >= 0 {
+				replica.Lag = max(p.CurrentVoters[leader].LogEndOffset-r.LogEndOffset, 0)
+			}
+			info.Replicas = append(info.Replicas, replica)
 		}
 	}
-	add("voter", p.CurrentVoters)
-	add("observer", p.Observers)
 	return info, nil
+}
+
+// leaderOf returns which of the voters leads: of two with its node id, before the member of a lost disk is removed, the one
+// that was heard of last; -1 for none.
+func leaderOf(p kmsg.DescribeQuorumResponseTopicPartition) int {
+	leader := -1
+	for i, v := range p.CurrentVoters {
+		if v.ReplicaID == p.LeaderID && (leader < 0 || v.LastFetchTimestamp > p.CurrentVoters[leader].LastFetchTimestamp) {
+			leader = i
+		}
+	}
+	return leader
+}
+
+// silent reports whether the leader has not heard of a voter for a while, as far as it is known.
+func (info quorumInfo) silent(voter quorumReplica) bool {
+	for _, r := range info.Replicas {
+		if r.Role == "leader" && r.LastFetch > 0 {
+			return voter.LastFetch < r.LastFetch-silentMillis
+		}
+	}
+	return false
 }
 
 func deref(text *string) string {
