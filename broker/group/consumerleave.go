@@ -14,6 +14,9 @@ func (s *shard) consumerLeave(e consumerHeartbeatRequest, ticket coordinator.Tic
 	g := s.lookup(e.key)
 	if g == nil || g.consumer == nil {
 		fault := refused(kerr.GroupIDNotFound, "Group %s not found.", e.key.id)
+		if e.leavesUnnamed() {
+			fault = instanceMissing()
+		}
 		do.replyNow(ticket, consumerHeartbeatError(fault.err, fault.message))
 		return
 	}
@@ -25,7 +28,7 @@ func (s *shard) consumerLeave(e consumerHeartbeatRequest, ticket coordinator.Tic
 	}
 	r := kmsg.NewPtrConsumerGroupHeartbeatResponse()
 	r.MemberID, r.MemberEpoch = &m.id, e.body.MemberEpoch
-	if m.instanceID != nil && e.body.InstanceID != nil && e.body.MemberEpoch == leftStatic {
+	if m.instanceID != nil && e.body.MemberEpoch == leftStatic {
 		do.note("static member left for the time being", g, "member", m.id, "instance", *m.instanceID)
 		left := *m
 		left.epoch, left.revoking = leftStatic, nil
@@ -37,9 +40,21 @@ func (s *shard) consumerLeave(e consumerHeartbeatRequest, ticket coordinator.Tic
 	do.reply(ticket, r)
 }
 
+// leavesUnnamed reports whether a static member leaves for the time being and does not say its instance id. Kafka refuses
+// that, but franz-go (1.22) does it, and could not come back before its session is over: the member id says who it is.
+func (e consumerHeartbeatRequest) leavesUnnamed() bool {
+	return e.body.MemberEpoch == leftStatic && e.body.InstanceID == nil
+}
+
+func instanceMissing() *refusal { return refused(kerr.InvalidRequest, "InstanceId can't be null.") }
+
 func (c *consumerGroup) leavingMember(e consumerHeartbeatRequest) (*consumerMember, *refusal) {
 	if e.body.InstanceID == nil {
-		if m := c.members[e.body.MemberID]; m != nil {
+		m := c.members[e.body.MemberID]
+		switch {
+		case e.leavesUnnamed() && (m == nil || m.instanceID == nil):
+			return nil, instanceMissing()
+		case m != nil:
 			return m, nil
 		}
 		return nil, refused(kerr.UnknownMemberID, "Member %s is not a member of group %s.", e.body.MemberID, e.key.id)

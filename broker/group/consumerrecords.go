@@ -245,6 +245,7 @@ func parseConsumerMember(value []byte, m *consumerMember) error {
 	}
 	m.instanceID, m.rackID, m.clientID, m.clientHost = r.NullableText(), r.NullableText(), r.Text(), r.Text()
 	m.topics = r.Texts()
+	m.regex, m.classic = "", nil // a record says everything of itself, and what it leaves out is not so any more
 	if regex := r.NullableText(); regex != nil {
 		m.regex = *regex
 	}

@@ -61,8 +61,6 @@ func checkConsumerHeartbeat(r *kmsg.ConsumerGroupHeartbeatRequest, assignors []s
 		return invalid("InstanceId can't be empty.")
 	case blank(r.RackID):
 		return invalid("RackId can't be empty.")
-	case r.MemberEpoch == leftStatic && r.InstanceID == nil:
-		return invalid("InstanceId can't be null.")
 	case r.MemberEpoch < leftStatic:
 		return invalid("MemberEpoch is invalid.")
 	case hasLongText(r):
