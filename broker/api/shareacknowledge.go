@@ -67,7 +67,8 @@ func (s *Services) shareAcknowledged(a *share.Acknowledged, fault *kerr.Error, l
 		return p
 	}
 	p.ErrorCode, p.ErrorMessage = fault.Code, a.Message(fault)
-	if fault == kerr.NotLeaderForPartition || fault == kerr.FencedLeaderEpoch {
+	p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = noLeaderHint, noLeaderHint
+	if namesLeader(fault.Code) {
 		p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = s.currentLeader(a.TopicPartition)
 		if p.CurrentLeader.LeaderID >= 0 {
 			leaders[p.CurrentLeader.LeaderID] = true

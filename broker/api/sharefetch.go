@@ -154,7 +154,7 @@ func (a *shareFetchAnswer) fetched(f share.Fetched) {
 	p := a.partition(f.TopicPartition)
 	if f.Fault != nil {
 		p.ErrorCode, p.ErrorMessage = f.Fault.Code, &f.Fault.Description
-		a.leader(p, f.TopicPartition, f.Fault)
+		a.leader(p, f.TopicPartition)
 	}
 	if f.Records != nil {
 		p.Records = f.Records
@@ -170,13 +170,23 @@ func (a *shareFetchAnswer) acknowledged(said *share.Acknowledged, fault *kerr.Er
 	p := a.partition(said.TopicPartition)
 	if fault != nil {
 		p.AcknowledgeErrorCode, p.AcknowledgeErrorMessage = fault.Code, said.Message(fault)
-		a.leader(p, said.TopicPartition, fault)
+		a.leader(p, said.TopicPartition)
 	}
 }
 
+// noLeaderHint is the leader, and its epoch, of a partition in which something else is wrong. Kafka leaves it at 0, which
+// franz-go (1.22) takes for a broker: one refused acknowledgement, and it asks broker 0 for this partition for ever.
+const noLeaderHint = -1
+
+// namesLeader reports whether an error comes with the leader.
+func namesLeader(code int16) bool {
+	return code == kerr.NotLeaderForPartition.Code || code == kerr.FencedLeaderEpoch.Code
+}
+
 // leader says who leads, to a consumer that asks the wrong broker.
-func (a *shareFetchAnswer) leader(p *kmsg.ShareFetchResponseTopicPartition, tp share.TopicPartition, fault *kerr.Error) {
-	if fault != kerr.NotLeaderForPartition && fault != kerr.FencedLeaderEpoch {
+func (a *shareFetchAnswer) leader(p *kmsg.ShareFetchResponseTopicPartition, tp share.TopicPartition) {
+	if !namesLeader(p.ErrorCode) && !namesLeader(p.AcknowledgeErrorCode) {
+		p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = noLeaderHint, noLeaderHint
 		return
 	}
 	p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = a.s.currentLeader(tp)
