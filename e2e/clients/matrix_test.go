@@ -5,6 +5,7 @@ package clients
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,9 +24,10 @@ var (
 // A client is one row of the matrix.
 type client struct {
 	name  string
-	run   func(c *cell) error // runs a feature; the error says what was wrong
-	codes []string            // codecs it can write and read
-	lacks map[string]string   // feature -> why the client has no such thing
+	run   func(c *cell) error                 // runs a feature; the error says what was wrong
+	leads func(verb, address string) []string // a driver of members that do as they are told; nil: run does these features, too
+	codes []string                            // codecs it can write and read
+	lacks map[string]string                   // feature -> why the client has no such thing
 }
 
 // A feature is one column of the matrix.
@@ -37,6 +39,7 @@ type feature struct {
 	codecs     []string
 	acks       string
 	referee    func(*cell) error // checks what the driver left on the broker
+	play       func(*cell) error // leads members, of clients that have such a driver
 }
 
 // cell is one client doing one feature.
@@ -70,6 +73,8 @@ func features() []*feature {
 		&feature{name: "end", verb: "end", partitions: 1, fill: filled},
 		&feature{name: "time", verb: "time", partitions: 1, fill: filled},
 		&feature{name: "groups under load", verb: "group", partitions: 6},
+		&feature{name: "consumer protocol", verb: "consumer", partitions: consumerPartitions, play: playConsumerProtocol},
+		&feature{name: "share groups", verb: "share", partitions: 1, play: playShareGroups},
 		&feature{name: "commits", verb: "commits", partitions: 1, referee: refereeCommits},
 		&feature{name: "transactions", verb: "transactions", partitions: 1, fill: filled, referee: refereeTransactions},
 		&feature{name: "topics", verb: "topics"},
@@ -79,15 +84,24 @@ func features() []*feature {
 	)
 }
 
-// settings make groups form at once where Kafka's default waits three seconds.
-var settings = map[string]string{"group.initial.rebalance.delay.ms": "0"}
+// settings make groups form at once where Kafka's default waits three seconds, and let share groups ask for locks that end
+// within a test.
+var settings = map[string]string{"group.initial.rebalance.delay.ms": "0", "group.share.min.record.lock.duration.ms": "1000"}
+
+// quickHeartbeats have Apache Kafka's members learn of assignments as soon as ours do without.
+var quickHeartbeats = map[string]string{
+	"group.consumer.min.heartbeat.interval.ms": "200", "group.consumer.heartbeat.interval.ms": "200",
+	"group.share.min.heartbeat.interval.ms": "200", "group.share.heartbeat.interval.ms": "200",
+}
 
 func startServer(t *testing.T) string {
 	switch *serverName {
 	case "millrace":
 		return harness.StartMillrace(t, harness.MillraceConfig{Settings: settings}).Address()
 	case "kafka":
-		return harness.StartKafka(t, harness.KafkaConfig{Settings: settings}).Address()
+		with := maps.Clone(settings)
+		maps.Copy(with, quickHeartbeats)
+		return harness.StartKafka(t, harness.KafkaConfig{Settings: with}).Address()
 	}
 	return *serverName
 }
@@ -136,9 +150,13 @@ func runCell(t *testing.T, address string, row *client, column *feature) string 
 	if c.codecs == nil {
 		c.codecs = row.codes
 	}
+	run := row.run
+	if column.play != nil && row.leads != nil {
+		run = column.play
+	}
 	err := prepare(c)
 	if err == nil {
-		err = row.run(c)
+		err = run(c)
 	}
 	if err == nil && column.referee != nil {
 		err = column.referee(c)

@@ -20,47 +20,71 @@ var allCodecs = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 // cellWithin bounds one cell; drivers give up a little earlier and say why.
 const cellWithin = 5 * time.Minute
 
+const pythonPackage = "confluent-kafka==2.16.1"
+
 func clientRows(t *testing.T) []*client {
-	noPlugin := "the codec is a plugin of another package"
+	const noPlugin, oldGroups, noShares = "the codec is a plugin of another package", "its members know the classic protocol only", "it has no share groups"
 	return []*client{
-		{name: "franz-go 1.22.2", codes: allCodecs, run: program(goDriver(t, "franzgo"))},
-		{name: "Sarama 1.61.1", codes: allCodecs, run: program(goDriver(t, "sarama"))},
-		{name: "kafka-go 0.4.51", codes: allCodecs, run: program(goDriver(t, "kafkago")), lacks: map[string]string{
+		goRow(t, "franz-go 1.22.2", "franzgo", nil),
+		goRow(t, "Sarama 1.61.1", "sarama", map[string]string{"consumer protocol": oldGroups, "share groups": noShares}),
+		goRow(t, "kafka-go 0.4.51", "kafkago", map[string]string{
 			"idempotence": "it has no idempotent producer", "transactions": "it has no transactional producer", "delete records": "it has no such request",
-		}},
-		{name: "confluent-kafka-go 2.11.1", codes: allCodecs, run: program(goDriver(t, "confluent"))},
+			"consumer protocol": oldGroups, "share groups": noShares,
+		}),
+		goRow(t, "confluent-kafka-go 2.11.1", "confluent", map[string]string{"share groups": noShares}),
 		{name: "kcat", codes: allCodecs, run: (&kcat{path: harness.Kcat(t)}).run, lacks: map[string]string{
 			"transactions": "it commits nothing within one", "topics": "it administers nothing", "configs": "it administers nothing", "group admin": "it administers nothing", "delete records": "it administers nothing",
+			"consumer protocol": oldGroups, "share groups": noShares,
 		}},
-		{name: "Apache Java client 4.3.1", codes: allCodecs, run: program(javaDriver(t))},
+		javaRow(t, "Apache Java client 4.3.1"),
 		{name: "Apache command-line tools 4.3.1", codes: allCodecs, run: newTools(t).run, lacks: map[string]string{
 			"transactions": "none copies in transactions",
 		}},
-		{name: "Python confluent-kafka 2.11.1", codes: allCodecs, run: program(pythonDriver(t))},
+		pythonRow(t, "Python confluent-kafka 2.16.1", pythonPackage, map[string]string{"renew": "its share consumer does not renew"}),
 		{name: "KafkaJS 2.2.4", codes: []string{"none", "gzip"}, run: program(nodeDriver(t)), lacks: map[string]string{
-			"snappy": noPlugin, "lz4": noPlugin, "zstd": noPlugin,
+			"snappy": noPlugin, "lz4": noPlugin, "zstd": noPlugin, "consumer protocol": oldGroups, "share groups": noShares,
 		}},
 	}
 }
 
-func goDriver(t *testing.T, name string) []string {
-	return []string{harness.BuildGo(t, "drivers", "./"+name)}
+func goRow(t *testing.T, name, driver string, lacks map[string]string) *client {
+	path := harness.BuildGo(t, "drivers", "./"+driver)
+	return &client{name: name, codes: allCodecs, lacks: lacks, run: program([]string{path}), leads: func(verb, address string) []string {
+		return []string{path, verb, address}
+	}}
+}
+
+func javaRow(t *testing.T, name string) *client {
+	command := javaDrivers(t)
+	return &client{name: name, codes: allCodecs, run: program(command("Driver")), leads: func(verb, address string) []string {
+		return append(command(map[string]string{"members": "Members", "sharers": "Sharers"}[verb]), address)
+	}}
+}
+
+func pythonRow(t *testing.T, name, packages string, lacks map[string]string) *client {
+	python := harness.Python(t, packages)
+	return &client{name: name, codes: allCodecs, lacks: lacks, run: program([]string{python, filepath.Join("drivers", "python", "driver.py")}), leads: func(verb, address string) []string {
+		return []string{python, filepath.Join("drivers", "python", verb+".py"), address}
+	}}
 }
 
 // quickJVM makes short-lived Java programs start fast.
 var quickJVM = []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"}
 
-func java(t *testing.T, class string) []string {
-	command := append([]string{"java"}, quickJVM...)
-	return append(command, harness.JavaLogging(t), "-cp", harness.Classpath(t), class)
-}
-
-func javaDriver(t *testing.T) []string {
-	return java(t, filepath.Join("drivers", "java", "Driver.java"))
-}
-
-func pythonDriver(t *testing.T) []string {
-	return []string{harness.Python(t, "confluent-kafka==2.11.1"), filepath.Join("drivers", "python", "driver.py")}
+// javaDrivers compiles drivers/java and returns the command that runs one of its classes.
+func javaDrivers(t *testing.T) func(class string) []string {
+	classes, libraries := t.TempDir(), harness.Classpath(t)
+	sources, err := filepath.Glob(filepath.Join("drivers", "java", "*.java"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("javac", append([]string{"-d", classes, "-cp", libraries}, sources...)...).CombinedOutput(); err != nil {
+		t.Fatalf("compile the Java drivers: %v\n%s", err, out)
+	}
+	return func(class string) []string {
+		command := append([]string{"java"}, quickJVM...)
+		return append(command, harness.JavaLogging(t), "-cp", classes+string(filepath.ListSeparator)+libraries, class)
+	}
 }
 
 func nodeDriver(t *testing.T) []string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,7 +60,7 @@ func (k *tools) call(c *cell, input, class string, args ...string) (string, erro
 func (k *tools) run(c *cell) error {
 	features := map[string]func(*cell) error{
 		"produce": k.produce, "fields": k.fields, "idempotence": k.idempotence, "start": k.start, "end": k.end, "time": k.time, "group": k.group,
-		"commits": k.commits, "topics": k.topics, "configs": k.configs, "groups": k.groups, "records": k.records,
+		"consumer": k.consumerProtocol, "share": k.shareGroups, "commits": k.commits, "topics": k.topics, "configs": k.configs, "groups": k.groups, "records": k.records,
 	}
 	return features[c.feature.verb](c)
 }
@@ -162,6 +163,49 @@ func (k *tools) commits(c *cell) error {
 		}
 	}
 	return nil
+}
+
+// consumerProtocol has one console consumer after the other read in a group of the consumer protocol.
+func (k *tools) consumerProtocol(c *cell) error {
+	for half := range 2 {
+		want := lines(fmt.Sprintf("half/%d/", half), c.count)
+		if _, err := k.call(c, want, consoleProducer, "--topic", c.topic); err != nil {
+			return err
+		}
+		got, err := k.call(c, "", consoleConsumer, "--topic", c.topic, "--group", c.group, "--from-beginning", "--max-messages", fmt.Sprint(c.count),
+			"--command-property", "group.protocol=consumer")
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(slices.Sorted(strings.Lines(got)), slices.Sorted(strings.Lines(want))) {
+			return fmt.Errorf("half %d: read %q", half, shorten(got))
+		}
+	}
+	return k.each(c, []toolCall{
+		{regexp.QuoteMeta(c.group) + `\s+Consumer\s+consumer`, groupsCommand, []string{"--list"}},
+		{`Empty`, groupCommand, []string{"--describe", "--group", c.group, "--state"}},
+		{`was successful`, groupCommand, []string{"--delete", "--group", c.group}},
+	})
+}
+
+const shareGroupCommand = "org.apache.kafka.tools.consumer.group.ShareGroupCommand"
+
+// shareGroups runs the tools of share groups, one after the other on one group.
+func (k *tools) shareGroups(c *cell) error {
+	group, topic := regexp.QuoteMeta(c.group), regexp.QuoteMeta(c.topic)
+	return k.each(c, []toolCall{
+		{`Completed updating config`, configCommand, []string{"--alter", "--entity-type", "groups", "--entity-name", c.group, "--add-config", "share.auto.offset.reset=earliest"}},
+		{`"acked":500`, verifiableProducer, []string{"--topic", c.topic, "--max-messages", "500", "--acks", "-1"}},
+		{`"name":"offsets_acknowledged"`, "org.apache.kafka.tools.VerifiableShareConsumer", []string{"--topic", c.topic, "--group-id", c.group, "--max-messages", "500"}},
+		{group + `\s+` + topic + `\s+0\s+500\s+0`, shareGroupCommand, []string{"--describe", "--group", c.group, "--offsets"}},
+		{group + `\s+.*Empty`, shareGroupCommand, []string{"--describe", "--group", c.group, "--state"}},
+		{group, shareGroupCommand, []string{"--list"}},
+		{group + `\s+Share\s+share`, groupsCommand, []string{"--list"}},
+		{topic + `\s+0\s+0`, shareGroupCommand, []string{"--reset-offsets", "--group", c.group, "--topic", c.topic, "--to-earliest", "--execute"}},
+		{`(?m)^9$`, "org.apache.kafka.tools.consumer.ConsoleShareConsumer", []string{"--topic", c.topic, "--group", c.group, "--max-messages", "10"}},
+		{topic + `\s+Successful`, shareGroupCommand, []string{"--delete-offsets", "--group", c.group, "--topic", c.topic}},
+		{`was successful`, shareGroupCommand, []string{"--delete", "--group", c.group}},
+	})
 }
 
 // expect runs a tool and wants the pattern in what it prints.

@@ -173,27 +173,23 @@ public class Driver {
     /** A member that polls and commits until it is told to leave. */
     static class Worker extends Thread {
         final Set<String> seen;
-        final String protocol;
         volatile int received;
         volatile boolean leave;
         volatile Throwable failed;
 
-        Worker(Set<String> seen, String protocol) {
+        Worker(Set<String> seen) {
             this.seen = seen;
-            this.protocol = protocol;
             start();
         }
 
         @Override
         public void run() {
-            try (KafkaConsumer<byte[], byte[]> c = member(protocol)) {
+            try (KafkaConsumer<byte[], byte[]> c = consumer(group)) {
                 c.subscribe(List.of(topic));
                 while (!leave) {
                     ConsumerRecords<byte[], byte[]> records = c.poll(Duration.ofMillis(300));
                     for (ConsumerRecord<byte[], byte[]> r : records) {
-                        String value = new String(r.value(), StandardCharsets.UTF_8);
-                        if (!value.startsWith(protocol)) continue; // of the other protocol's turn
-                        seen.add(value);
+                        seen.add(new String(r.value(), StandardCharsets.UTF_8));
                         received++;
                     }
                     try {
@@ -214,20 +210,7 @@ public class Driver {
         }
     }
 
-    /** The broker tells members of the new protocol what the classic ones ask for. */
-    static KafkaConsumer<byte[], byte[]> member(String protocol) {
-        if (protocol.equals("classic")) return consumer(group);
-        Map<String, Object> config = new HashMap<>(Map.of("bootstrap.servers", options.get("bootstrap"), "enable.auto.commit", false,
-            "auto.offset.reset", "earliest", "fetch.max.wait.ms", 100, "group.id", group + "-" + protocol, "group.protocol", protocol));
-        return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
-    }
-
-    /** Members come and go under load, by the classic protocol and by that of KIP-848. */
     static void group() throws Exception {
-        for (String protocol : List.of("classic", "consumer")) group(protocol);
-    }
-
-    static void group(String protocol) throws Exception {
         Set<String> seen = ConcurrentHashMap.newKeySet();
         boolean[] stop = {false};
         ExecutorService pool = Executors.newSingleThreadExecutor();
@@ -236,18 +219,18 @@ public class Driver {
             try (KafkaProducer<byte[], byte[]> p = producer(Map.of())) {
                 for (; !stop[0]; n += 12, Thread.sleep(20)) {
                     List<ProducerRecord<byte[], byte[]>> out = new ArrayList<>();
-                    for (int i = 0; i < 12; i++) out.add(record(i % 6, null, null, protocol + "/" + (n + i)));
+                    for (int i = 0; i < 12; i++) out.add(record(i % 6, null, null, "load/" + (n + i)));
                     sendWith(p, out);
                 }
             }
             return n;
         });
-        Worker a = new Worker(seen, protocol);
+        Worker a = new Worker(seen);
         until("a receives", () -> a.received > 50);
-        Worker b = new Worker(seen, protocol);
+        Worker b = new Worker(seen);
         until("b receives", () -> b.received > 50);
         a.finish();
-        Worker d = new Worker(seen, protocol);
+        Worker d = new Worker(seen);
         until("d receives", () -> d.received > 50);
         int before = b.received;
         until("b still receives", () -> b.received > before + 50);

@@ -2,6 +2,7 @@
 // and what it expects of it. A driver implements Client and calls Main.
 //
 //	DRIVER FEATURE --bootstrap HOST:PORT --topic NAME [...]     exit 0: as expected; exit 1: the reason on standard error
+//	DRIVER members|sharers HOST:PORT                            members that do what standard input says
 package scenario
 
 import (
@@ -97,6 +98,12 @@ func Main(open func(bootstrap string) Client) {
 	if len(os.Args) < 2 {
 		fail(errors.New("usage: DRIVER FEATURE --bootstrap HOST:PORT --topic NAME"))
 	}
+	if company, ok := companies()[os.Args[1]]; ok && len(os.Args) == 3 {
+		if err := company(open(os.Args[2])); err != nil {
+			fail(err)
+		}
+		return
+	}
 	o, err := parse(os.Args[2:])
 	if err != nil {
 		fail(err)
@@ -150,4 +157,9 @@ func features() map[string]feature {
 		"group": group, "commits": commits, "transactions": transactions,
 		"topics": topics, "configs": configs, "groups": groups, "records": deleteRecords,
 	}
+}
+
+// companies are members that somebody else leads.
+func companies() map[string]func(Client) error {
+	return map[string]func(Client) error{"members": members, "sharers": sharers}
 }

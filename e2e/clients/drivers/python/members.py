@@ -1,0 +1,77 @@
+"""Members of consumer groups that come and go as standard input says, and tell on standard output what they see. The lines are
+in ../../README.md."""
+import re
+import sys
+import threading
+
+from confluent_kafka import Consumer, KafkaException
+
+BOOTSTRAP = sys.argv[1]
+OUTPUT = threading.Lock()
+
+
+def tell(*words):
+    with OUTPUT:
+        print(*words, flush=True)
+
+
+class Member(threading.Thread):
+    """Polls and commits until it is told to leave."""
+
+    def __init__(self, name, protocol, group, instance, topics):
+        super().__init__(name=name)
+        self.topics, self.leave = topics, threading.Event()
+        self.config = {"bootstrap.servers": BOOTSTRAP, "group.id": group, "group.protocol": protocol, "enable.auto.commit": False,
+                       "auto.offset.reset": "earliest", "fetch.wait.max.ms": 100}
+        if protocol == "classic":
+            self.config.update({"session.timeout.ms": 30000, "heartbeat.interval.ms": 300})
+        if instance != "-":
+            self.config["group.instance.id"] = instance
+        self.start()
+
+    def run(self):
+        try:
+            c = Consumer(self.config)
+            c.subscribe([self.topics])
+            self.work(c)
+            c.close()
+            tell("left", self.name)
+        except Exception as e:
+            tell("failed", self.name, re.sub(r"\s+", " ", f"{type(e).__name__}: {e}"))
+
+    def work(self, c):
+        assigned = []
+        while not self.leave.is_set():
+            messages = c.consume(100, 0.1)
+            now = sorted(f"{p.topic}-{p.partition}" for p in c.assignment())
+            if now != assigned:
+                assigned = now
+                tell("assigned", self.name, *assigned)
+            for m in messages:
+                if m.error() is not None and not m.error().retriable():
+                    raise KafkaException(m.error())
+            values = [m.value().decode() for m in messages if m.error() is None]
+            if not values:
+                continue
+            tell("seen", self.name, *values)
+            try:
+                c.commit(asynchronous=False)
+            except KafkaException:
+                tell("uncommitted", self.name, *values)  # they may come again
+
+
+def main():
+    members = {}
+    for line in sys.stdin:
+        word = line.split()
+        if word[0] == "join":
+            members[word[1]] = Member(*word[1:])
+        else:
+            members[word[1]].leave.set()
+    for m in members.values():
+        m.leave.set()
+    for m in members.values():
+        m.join()
+
+
+main()
