@@ -17,6 +17,7 @@ type appendScratch struct {
 	placed    []segment.Placed
 	sizeBytes int
 	next      int64 // log end offset once what is staged is written
+	lend      bool  // readers may have what is written from memory
 	undo      []producer.Undo
 	aborted   []segment.AbortedTxn
 	epochs    []epochEntry
@@ -37,6 +38,10 @@ func (w *appendScratch) reset() {
 // error: entries from some point on are not appended and have it as their Err, too; with ErrNoSpace a later append may
 // succeed.
 func (l *Log) Append(entries []Entry, leaderEpoch int32, origin Origin) (appended int, err error) {
+	return l.append(entries, leaderEpoch, origin, false)
+}
+
+func (l *Log) append(entries []Entry, leaderEpoch int32, origin Origin, lend bool) (appended int, err error) {
 	check := producer.CheckSequence
 	switch origin {
 	case OriginCoordinator:
@@ -53,7 +58,7 @@ func (l *Log) Append(entries []Entry, leaderEpoch int32, origin Origin) (appende
 	w := l.dir.scratch.Get().(*appendScratch)
 	defer l.dir.scratch.Put(w)
 	w.reset()
-	w.next = l.logEnd.Load()
+	w.next, w.lend = l.logEnd.Load(), lend
 	cfg := l.config.Load()
 	logStart := l.logStart.Load()
 	for i := range entries {
@@ -136,7 +141,7 @@ func (l *Log) AppendAsFollower(batches []record.Batch) error {
 	w := l.dir.scratch.Get().(*appendScratch)
 	defer l.dir.scratch.Put(w)
 	w.reset()
-	w.next = l.logEnd.Load()
+	w.next, w.lend = l.logEnd.Load(), false
 	cfg := l.config.Load()
 	for _, b := range batches {
 		if err := l.makeRoom(w, b, cfg); err != nil {
@@ -253,6 +258,9 @@ func (l *Log) writeStaged(w *appendScratch, cfg *Config) error {
 			l.producers.Undo(&w.undo[i])
 		}
 		return l.refused(active, err)
+	}
+	if w.lend {
+		l.lent.set(active, active.SizeBytes(), w.bufs)
 	}
 	active.Commit(w.placed, cfg.IndexIntervalBytes)
 	for _, txn := range w.aborted {

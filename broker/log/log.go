@@ -59,6 +59,8 @@ type Log struct {
 	// bytesSinceSnapshot counts what a recovery would have to replay for the producers. Guarded by mu.
 	bytesSinceSnapshot int64
 
+	lent lent
+
 	epochs       epochCache
 	epochsLoaded atomic.Bool
 }

@@ -18,9 +18,25 @@ type Slice struct {
 
 	upTo    int64            // that was asked for
 	source  *segment.Segment // what it was read from
+	lent    *lent            // has the bytes in memory, perhaps for a moment only; may be nil
 	segment *segment.Segment // pinned
 	buffer  *[segment.InlineBytes]byte
 	files   *segment.Files
+}
+
+// Lent says that a slice of a file could be read from memory a moment ago.
+func (s *Slice) Lent() bool { return s.lent != nil }
+
+// ReadFull reads all of a slice of a file into p, which has SizeBytes, from memory if that is still possible.
+func (s *Slice) ReadFull(p []byte) error {
+	if s.lent != nil && s.lent.read(p, s.segment, s.Position) {
+		return nil
+	}
+	n, err := s.File.ReadAt(p, s.Position)
+	if n == len(p) {
+		return nil
+	}
+	return err
 }
 
 // Release unpins the file and gives the buffer back.
@@ -114,11 +130,18 @@ func (l *Log) slice(s *segment.Segment, place segment.Place) (Slice, error) {
 		return Slice{}, err
 	}
 	if place.SizeBytes > segment.InlineBytes {
-		return Slice{File: file, Position: place.Position, SizeBytes: int(place.SizeBytes), segment: s}, nil
+		slice := Slice{File: file, Position: place.Position, SizeBytes: int(place.SizeBytes), segment: s}
+		if l.lent.holds(s, place) {
+			slice.lent = &l.lent
+		}
+		return slice, nil
 	}
 	defer s.Release()
 	buffer := l.dir.files.Buffer()
 	p := buffer[:place.SizeBytes]
+	if l.lent.read(p, s, place.Position) {
+		return Slice{Bytes: p, Position: place.Position, SizeBytes: len(p), buffer: buffer, files: l.dir.files}, nil
+	}
 	if n, err := file.ReadAt(p, place.Position); err != nil && (n < len(p) || !errors.Is(err, io.EOF)) {
 		l.dir.files.PutBuffer(buffer)
 		if errors.Is(err, io.EOF) {

@@ -68,6 +68,7 @@ func (l *Log) cutPoint(s *segment.Segment, offset int64) (int64, error) {
 
 // moveEnd tells readers and the flusher first.
 func (l *Log) moveEnd(end int64) {
+	l.lent.clear()
 	l.flushMu.Lock()
 	l.truncations++
 	l.logEnd.Store(end)

@@ -21,11 +21,12 @@ func (p *Partition) Append(entries []log.Entry, requiredAcks int16, origin log.O
 		refuse(entries, err)
 		return -1, err
 	}
+	defer l.Reclaim() // whatever happens: the memory of the entries is the caller's again
 	p.role.RLock()
 	leaderEpoch, err = p.leadingEpoch(expectedEpoch)
 	appended := 0
 	if err == nil {
-		appended, err = l.Append(entries, leaderEpoch, origin)
+		appended, err = l.Lend(entries, leaderEpoch, origin)
 	} else {
 		refuse(entries, err)
 	}

@@ -4,19 +4,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"slices"
 
 	"github.com/millrace-io/millrace/broker/log"
 )
 
 const (
-	// Slices up to this size are copied beside the answer: cheaper than a vector entry or a system call of their own.
-	copiedSliceBytes = 32 << 10
 	// Slices of files up to this size are read into the answer, which then goes out by one write; larger ones go by sendfile.
 	copiedFileBytes = 128 << 10
+	// The same where the bytes are in memory: to copy them costs less than to wake the connection's goroutine for sendfile,
+	// and whoever reads the answer finds it in the processor's cache. More than what a producer has in flight by default.
+	copiedLentBytes = 512 << 10
 	// An answer up to this size is written by whoever brought what it waited for, while its own client waits for that.
-	maxFlushNowBytes = copiedFileBytes + 4<<10
+	maxFlushNowBytes = copiedLentBytes + 4<<10
 )
 
 // Writer gathers the answers of a connection and writes many at once. Owned by the connection's goroutine.
@@ -31,14 +31,13 @@ type Writer struct {
 	begin   int // where in Buf the answer under way begins
 	first   int // of pieces: the first one of the answer under way
 	open    bool
-	outside int // bytes of slices in the answer under way
-	pending int // bytes of slices in all answers not yet written
-	vectors net.Buffers
+	outside int // bytes of pieces in the answer under way
+	pending int // bytes of pieces in all answers not yet written
 	sender  fileSender
 	direct  descriptorWriter
 }
 
-// piece is a slice of a log that goes out after Buf[:at].
+// piece is a slice of a file that goes out after Buf[:at].
 type piece struct {
 	at    int
 	slice log.Slice
@@ -60,13 +59,13 @@ func (w *Writer) Begin(correlationID int32, flexible bool) {
 // Slice adds a slice of a log to the answer under way and takes over its release.
 func (w *Writer) Slice(s log.Slice) error {
 	size := s.SizeBytes
-	if s.Bytes != nil && size <= copiedSliceBytes {
+	switch {
+	case s.Bytes != nil: // never much: to copy costs less than a vectored write
 		w.grow(len(w.Buf) + size)
 		w.Buf = append(w.Buf, s.Bytes...)
 		s.Release()
 		return nil
-	}
-	if s.Bytes == nil && (size <= copiedFileBytes || !w.sender.usable()) {
+	case size <= copiedFileBytes, s.Lent() && size <= copiedLentBytes, !w.sender.usable():
 		return w.readSlice(s)
 	}
 	w.pieces = append(w.pieces, piece{at: len(w.Buf), slice: s})
@@ -80,8 +79,7 @@ func (w *Writer) readSlice(s log.Slice) error {
 	at := len(w.Buf)
 	w.grow(at + s.SizeBytes)
 	w.Buf = w.Buf[:at+s.SizeBytes]
-	_, err := s.File.ReadAt(w.Buf[at:], s.Position)
-	return err
+	return s.ReadFull(w.Buf[at:])
 }
 
 // grow makes room for so many bytes, and for what comes behind them.
@@ -158,38 +156,26 @@ func (w *Writer) flush() error {
 	if len(w.pieces) == 0 {
 		return w.writeBytes(w.Buf)
 	}
-	if w.sender.usable() && slices.ContainsFunc(w.pieces, func(p piece) bool { return p.slice.Bytes == nil }) {
-		w.sender.cork(true)
-		defer w.sender.cork(false)
-	}
+	w.sender.cork(true)
+	defer w.sender.cork(false)
 	at := 0
-	vectors := w.vectors[:0]
 	for i := range w.pieces {
 		p := &w.pieces[i]
-		if p.at > at {
-			vectors = append(vectors, w.Buf[at:p.at])
-			at = p.at
-		}
-		if p.slice.Bytes != nil {
-			vectors = append(vectors, p.slice.Bytes)
-			continue
-		}
-		var err error
-		if vectors, err = w.writeVectors(vectors); err != nil {
+		if err := w.writeBytes(w.Buf[at:p.at]); err != nil {
 			return err
 		}
+		at = p.at
 		if err := w.sendFile(&p.slice); err != nil {
 			return err
 		}
 	}
-	if at < len(w.Buf) {
-		vectors = append(vectors, w.Buf[at:])
-	}
-	_, err := w.writeVectors(vectors)
-	return err
+	return w.writeBytes(w.Buf[at:])
 }
 
 func (w *Writer) writeBytes(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
 	if w.direct.usable() {
 		return w.direct.write(p)
 	}
@@ -209,20 +195,6 @@ func (w *Writer) sendFile(s *log.Slice) error {
 	return err
 }
 
-// writeVectors writes and returns an empty list with the same storage.
-func (w *Writer) writeVectors(vectors net.Buffers) (net.Buffers, error) {
-	switch len(vectors) {
-	case 0:
-		return vectors, nil
-	case 1:
-		return vectors[:0], w.writeBytes(vectors[0])
-	}
-	w.vectors = vectors // WriteTo moves the slice on: the field keeps it from being allocated
-	_, err := w.vectors.WriteTo(w.conn.net)
-	w.vectors = vectors[:0]
-	return w.vectors, err
-}
-
 // rest gives up the memory of a writer that has nothing to write.
 func (w *Writer) rest() {
 	if cap(w.Buf) > 0 && len(w.Buf) == 0 {
@@ -230,7 +202,7 @@ func (w *Writer) rest() {
 		w.Buf = nil
 	}
 	if cap(w.pieces) > 64 {
-		w.pieces, w.vectors = nil, nil
+		w.pieces = nil
 	}
 }
 
