@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -41,9 +42,13 @@ func newStage(t *testing.T, nodes int) *stage {
 		"transaction.state.log.min.isr": fmt.Sprint((replicas + 1) / 2),
 	}})
 	s.admin = kadm.NewClient(s.client())
-	if created, err := s.admin.CreateTopic(t.Context(), stagePartitions, replicas, nil, stageTopic); err != nil || created.Err != nil {
-		t.Fatal(err, created.Err)
-	}
+	harness.Await(t, "the topic is there", time.Minute, func(ctx context.Context) error {
+		created, err := s.admin.CreateTopic(ctx, stagePartitions, replicas, nil, stageTopic)
+		if err = errors.Join(err, created.Err); errors.Is(err, kerr.TopicAlreadyExists) { // of an attempt whose answer was lost
+			return nil
+		}
+		return err
+	})
 	return s
 }
 
