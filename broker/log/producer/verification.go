@@ -44,6 +44,7 @@ func (t *Table) BeginVerification(id int64, epoch int16, sequence int32, bumps b
 		if s.hasOpen(epoch) {
 			return NoGuard, nil
 		}
+		sequence = s.unwritten(epoch, sequence)
 	}
 	v := t.verifying[id]
 	if v == nil {
@@ -57,6 +58,19 @@ func (t *Table) BeginVerification(id int64, epoch int16, sequence int32, bumps b
 		v.epoch, v.lowestSequence = epoch, sequence
 	}
 	return v.guard, nil
+}
+
+// unwritten is a batch's sequence; the next one where a batch of that sequence was written before: a copy of it that comes
+// late, and is refused, is not one that later batches must not overtake. (Kafka lets it keep them out.)
+func (s *State) unwritten(epoch int16, sequence int32) int32 {
+	last := s.LastSequence()
+	switch {
+	case s.Epoch != epoch || s.count == 0 || sequence < 0 || sequence > last:
+		return sequence
+	case last == math.MaxInt32:
+		return 0
+	}
+	return last + 1
 }
 
 // hasOpen reports whether the producer's transaction of this epoch is open.

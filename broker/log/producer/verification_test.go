@@ -3,6 +3,7 @@ package producer
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -118,6 +119,25 @@ func TestABatchDoesNotOvertakeAnEarlierOneThatWaits(t *testing.T) {
 	g.want(g.data(0, 1, g.given[1]), kerr.OutOfOrderSequenceNumber)
 	g.ask(1, 5, false) // a new epoch forgets the old one's sequences
 	g.want(g.data(1, 5, g.given[2]), nil)
+}
+
+// A copy of what was written before, which comes late and is refused, keeps nobody out: what follows is in order.
+func TestALateCopyOfAWrittenBatchKeepsNobodyOut(t *testing.T) {
+	for _, last := range []int32{1, math.MaxInt32} {
+		g := &guarded{t: t}
+		g.ask(0, last-1, false)
+		g.want(g.data(0, last-1, g.given[0]), nil)
+		g.want(g.data(0, last, NoGuard), nil)
+		g.want(g.marker(0, 0, false), nil)
+		g.ask(0, last, false)
+		g.ask(0, last-1, false)
+		next := last + 1
+		if last == math.MaxInt32 {
+			next = 0
+		}
+		g.ask(0, next, false)
+		g.want(g.data(0, next, g.given[3]), nil)
+	}
 }
 
 func TestEveryTransactionBeginsAtSequenceZeroWhereEpochsRise(t *testing.T) {
