@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// lateNetwork is a network in which a copy of every EndTxn and AddPartitionsToTxn is still on its way when the original has
+// lateNetwork is a network in which a copy of every EndTxn, AddPartitionsToTxn and Produce is still on its way when the original has
 // arrived: what a client sends again on another connection after a pause, and what then comes first (KAFKA-17754).
 type lateNetwork struct {
 	mu   sync.Mutex
@@ -48,7 +48,7 @@ type lateConn struct {
 // Write sees whole requests: that is how the client writes.
 func (c *lateConn) Write(p []byte) (int, error) {
 	if len(p) >= 12 && int(binary.BigEndian.Uint32(p)) == len(p)-4 {
-		if api := kmsg.Key(binary.BigEndian.Uint16(p[4:])); api == kmsg.EndTxn || api == kmsg.AddPartitionsToTxn {
+		if api := kmsg.Key(binary.BigEndian.Uint16(p[4:])); api == kmsg.EndTxn || api == kmsg.AddPartitionsToTxn || api == kmsg.Produce {
 			c.network.mu.Lock()
 			c.network.late = append(c.network.late, lateFrame{api, c.address, append([]byte(nil), p...)})
 			c.network.mu.Unlock()
@@ -61,12 +61,19 @@ func (c *lateConn) Write(p []byte) (int, error) {
 // the answers. Others stay on their way. It reports how many came, and whether an EndTxn was carried out.
 func (l *lateNetwork) arrive(t *testing.T, api kmsg.Key) (came int, carriedOut bool) {
 	t.Helper()
+	return l.deliver(t, api, false)
+}
+
+// deliver is arrive; with keep there are further copies on their way.
+func (l *lateNetwork) deliver(t *testing.T, api kmsg.Key, keep bool) (came int, carriedOut bool) {
+	t.Helper()
 	l.mu.Lock()
 	var late, rest []lateFrame
 	for _, f := range l.late {
 		if f.api == api {
 			late = append(late, f)
-		} else {
+		}
+		if f.api != api || keep {
 			rest = append(rest, f)
 		}
 	}

@@ -121,9 +121,9 @@ func (p *producer) end(commit bool) (committed bool) {
 
 // check reads everything that is committed and compares it with what producers were told. torn says that a transaction
 // which was ended by somebody else may be there in part.
-func (s *stage) check(torn bool) {
+func (s *stage) check(torn bool, how ...kgo.Opt) {
 	s.t.Helper()
-	seen := s.readCommitted()
+	seen := s.readCommitted(how...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, value := range s.committed {
@@ -145,13 +145,13 @@ func (s *stage) check(torn bool) {
 }
 
 // readCommitted reads every partition to its end, which no transaction may hold up any more.
-func (s *stage) readCommitted() map[string]int {
+func (s *stage) readCommitted(how ...kgo.Opt) map[string]int {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
 	defer cancel()
 	ends := s.awaitStable()
-	reader := s.client(kgo.ConsumeTopics(stageTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	reader := s.client(append([]kgo.Opt{kgo.ConsumeTopics(stageTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}, how...)...)
 	seen, left := map[string]int{}, map[int32]int64{}
 	ends.Each(func(end kadm.ListedOffset) {
 		if end.Offset > 0 {
