@@ -240,6 +240,7 @@ func (c *company) join(ctx context.Context) error {
 	go c.lifecycle.run() // joined by leave
 	telling, end := context.WithCancel(context.Background())
 	c.b.background.Go(func() { c.lost.run(telling) })
+	c.b.background.Go(func() { c.b.handlers.KeepProducerIDs(telling) })
 	c.b.background.Go(func() {
 		<-c.b.closing
 		end()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -62,12 +63,61 @@ func initProducerIDFault(s *Services, c *Call, r *kmsg.InitProducerIDRequest) *k
 	return nil
 }
 
+// KeepProducerIDs has a block of producer ids at hand until ctx ends, so that producers can begin while there is no controller
+// (Kafka's RPCProducerIdManager, too, asks for the next block before one is used up).
+func (s *Services) KeepProducerIDs(ctx context.Context) {
+	for ctx.Err() == nil {
+		short, low := s.producers.short()
+		var again <-chan time.Time
+		if short {
+			if first, count, err := s.allocateProducerIDs(ctx); err == nil && count > 0 {
+				s.producers.stock(first, count)
+				continue
+			}
+			again = time.After(reserveRetry)
+		}
+		select {
+		case <-low:
+		case <-again:
+		case <-ctx.Done():
+		}
+	}
+}
+
+const (
+	producerIDsLow = 100 // ids that are left when the next block is asked for
+	reserveRetry   = time.Second
+)
+
 // producerIDs hands out the ids of a block, and fetches the next block when it is used up. Its zero value is ready.
 type producerIDs struct {
-	mu       sync.Mutex
-	free     int64         // guarded by mu: the next id
-	end      int64         // guarded by mu: one past the last id of the block
-	fetching chan struct{} // guarded by mu: closed when the block under way is there; nil: none is
+	mu          sync.Mutex
+	free        int64         // guarded by mu: the next id
+	end         int64         // guarded by mu: one past the last id of the block
+	reserve     int64         // guarded by mu: the first id of the block that comes next
+	reserveSize int64         // guarded by mu: 0: there is none
+	fetching    chan struct{} // guarded by mu: closed when the block under way is there; nil: none is
+	low         chan struct{} // guarded by mu: closed when few are left; nil: nobody waits for that
+}
+
+// short reports whether few ids are left, and returns a channel that is closed when that becomes so.
+func (p *producerIDs) short() (short bool, low <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.low == nil {
+		p.low = make(chan struct{})
+	}
+	return p.fewLeft(), p.low
+}
+
+// fewLeft is asked with mu held.
+func (p *producerIDs) fewLeft() bool { return p.reserveSize == 0 && p.end-p.free <= producerIDsLow }
+
+// stock puts a block by.
+func (p *producerIDs) stock(first int64, count int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reserve, p.reserveSize = first, int64(count)
 }
 
 // next returns an id that nobody else has. allocate is called by one at a time, with no lock held.
@@ -95,8 +145,15 @@ func (p *producerIDs) next(ctx context.Context, allocate func(context.Context) (
 func (p *producerIDs) take() (id int64, wait <-chan struct{}, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.free == p.end {
+		p.free, p.end, p.reserveSize = p.reserve, p.reserve+p.reserveSize, 0
+	}
 	if p.free < p.end {
 		p.free++
+		if p.low != nil && p.fewLeft() {
+			close(p.low)
+			p.low = nil
+		}
 		return p.free - 1, nil, true
 	}
 	if p.fetching != nil {
