@@ -198,19 +198,23 @@ func (p *producing) transact() (clean bool, err error) {
 	return p.finish(x, commit, written == nil)
 }
 
-// misbehave sometimes takes longer than the transaction may, and sometimes has another instance started meanwhile.
+// misbehave sometimes takes longer than the transaction may, and sometimes has another instance started meanwhile, as long as faults last.
 func (p *producing) misbehave() {
-	kind := p.rng.IntN(20)
-	if kind > 1 || p.t.resting.Load() {
+	kind := p.rng.IntN(12)
+	if kind > 1 {
 		return
 	}
+	calm := false
 	p.world(func(done func()) {
-		if kind == 0 && !p.t.w.calm {
+		if calm = p.t.w.calm; kind == 0 && !calm {
 			p.t.w.Stats.Zombies++
 			p.t.spawn(p.id, p.version, p.t.w.between(0, time.Second))
 		}
 		done()
 	})
+	if calm {
+		return
+	}
 	p.sleep(time.Duration(p.rng.IntN(2*int(p.timeoutMillis))) * time.Millisecond)
 }
 

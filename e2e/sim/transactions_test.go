@@ -60,7 +60,7 @@ func TestTransactionSeedsReplayExactly(t *testing.T) {
 // Each planted fault of transactions is seen within a few seeds. Those before the first one tried here do not show it, which is not worth
 // a minute of everybody's time; a change of the world may move them.
 func TestPlantedFaultsOfTransactionsAreSeen(t *testing.T) {
-	shownBy := map[Mutant]uint64{MarksBeforePrepared: 46, SkipsVerification: 27, TakesLateMarkers: 50}
+	shownBy := map[Mutant]uint64{MarksBeforePrepared: 62, SkipsVerification: 42, TakesLateMarkers: 50}
 	for _, m := range mutants(true) {
 		t.Run(m.String(), func(t *testing.T) {
 			from := max(shownBy[m], 1)
