@@ -73,7 +73,7 @@ func send(c *cell, topic string, partitions int, values ...string) error {
 
 func createTopic(c *cell, topic string, partitions int) error {
 	return withClient(c, func(ctx context.Context, k *kgo.Client) error {
-		_, err := kadm.NewClient(k).CreateTopic(ctx, int32(partitions), 1, nil, topic)
+		_, err := kadm.NewClient(k).CreateTopic(ctx, int32(partitions), -1, nil, topic)
 		return err
 	})
 }
