@@ -124,18 +124,15 @@ func movedNames() (names []string) {
 	return names
 }
 
-// commitEverything makes the topics and commits an offset for each of their partitions.
+// commitEverything makes the topics and commits an offset for each of their partitions. They lie on a broker that does not
+// coordinate the group and have one replica, so that their leaderships need not move with the group's.
 func commitEverything(t *testing.T, k *kgo.Client) {
-	a := kadm.NewClient(k)
-	created, err := a.CreateTopics(t.Context(), movedPerOne, 3, nil, movedNames()[:movedTopics/2]...)
-	if err == nil {
-		err = created.Error()
-	}
-	if err == nil {
-		created, err = a.CreateTopics(t.Context(), movedPerOne, 3, nil, movedNames()[movedTopics/2:]...)
-	}
-	if err == nil {
-		err = created.Error()
+	elsewhere := coordinatorOf(t, k)%3 + 1
+	var err error
+	for _, name := range movedNames() {
+		if err == nil {
+			err = createOn(t.Context(), k, name, elsewhere)
+		}
 	}
 	offsets := kadm.Offsets{}
 	for _, name := range movedNames() {
@@ -144,11 +141,27 @@ func commitEverything(t *testing.T, k *kgo.Client) {
 		}
 	}
 	if err == nil {
-		err = a.CommitAllOffsets(t.Context(), movedGroup, offsets)
+		err = kadm.NewClient(k).CommitAllOffsets(t.Context(), movedGroup, offsets)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func createOn(ctx context.Context, k *kgo.Client, name string, broker int32) error {
+	request, topic := kmsg.NewPtrCreateTopicsRequest(), kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, -1, -1
+	for p := range int32(movedPerOne) {
+		one := kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
+		one.Partition, one.Replicas = p, []int32{broker}
+		topic.ReplicaAssignment = append(topic.ReplicaAssignment, one)
+	}
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(ctx, k)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(answer.Topics[0].ErrorCode)
 }
 
 // join makes the only member of the group.
