@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/group"
+	"github.com/millrace-io/millrace/e2e/harness"
 	"github.com/millrace-io/millrace/security"
 )
 
@@ -23,14 +23,7 @@ import (
 func freeVoters(t *testing.T) (voters []Voter) {
 	t.Helper()
 	for id := int32(1); id <= 3; id++ {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		voters = append(voters, Voter{NodeID: id, Address: l.Addr().String()})
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		voters = append(voters, Voter{NodeID: id, Address: harness.FreeAddress(t)})
 	}
 	return voters
 }
