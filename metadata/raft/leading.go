@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"errors"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -90,6 +91,8 @@ func (q *Quorum) catchUp() bool {
 	}
 }
 
+// lastCommand is the index of the last command in the log, 0 when there is none: what is not there is in the snapshot, which
+// is applied.
 func (q *Quorum) lastCommand() (uint64, error) {
 	first, err := q.stores.logs.FirstIndex()
 	if err != nil {
@@ -101,7 +104,9 @@ func (q *Quorum) lastCommand() (uint64, error) {
 	}
 	for index := last; index >= first && index > 0; index-- {
 		var entry hraft.Log
-		if err := q.stores.logs.GetLog(index, &entry); err != nil {
+		if err := q.stores.logs.GetLog(index, &entry); errors.Is(err, hraft.ErrLogNotFound) {
+			return 0, nil
+		} else if err != nil {
 			return 0, err
 		}
 		if entry.Type == hraft.LogCommand {

@@ -184,7 +184,7 @@ func (q *Quorum) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start metadata quorum: %w", err)
 	}
-	ending := &endingLog{LogStore: cache, latch: q.latch}
+	ending := &endingLog{LogStore: &edgeLog{LogStore: cache, snapshots: q.stores.snapshots, leads: q.mayLead}, latch: q.latch}
 	var raft *hraft.Raft
 	if raft, err = hraft.NewRaft(q.raftConfig(), q.fsm, ending, q.stores.stable, q.stores.snapshots, q.openTransport()); err != nil {
 		return fmt.Errorf("start metadata quorum: %w", errors.Join(err, q.latch.Err()))
@@ -201,6 +201,12 @@ func (q *Quorum) Start(ctx context.Context) error {
 		q.joined.Go(q.tendMembers)
 	}
 	return q.startAlone(ctx)
+}
+
+// mayLead reports whether hashicorp/raft may act as a leader here.
+func (q *Quorum) mayLead() bool {
+	r := q.running.Load()
+	return r == nil || r.State() == hraft.Leader
 }
 
 func (q *Quorum) raftConfig() *hraft.Config {

@@ -76,13 +76,14 @@ func (q *Quorum) Position() Position {
 	if logs == nil || q.latch.Err() != nil {
 		return Position{}
 	}
+	snapshot := q.snapshotPosition()
 	last, err := logs.LastIndex()
-	if err != nil || last == 0 {
-		return q.snapshotPosition()
+	if err != nil || last <= snapshot.LastIndex {
+		return snapshot
 	}
 	var entry hraft.Log
 	if logs.GetLog(last, &entry) != nil {
-		return q.snapshotPosition()
+		return snapshot
 	}
 	return Position{LastTerm: entry.Term, LastIndex: last}
 }
