@@ -183,7 +183,7 @@ func clientOptions(ctx context.Context, cfg *settings) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.brokers()...),
 		kgo.ClientID(cfg.get("client_id")),
-		kgo.SoftwareNameAndVersion("millrace-cli", softwareVersion()),
+		kgo.SoftwareNameAndVersion("millrace-cli", wireVersion(softwareVersion())),
 		kgo.DialTimeout(dialTimeout),
 		kgo.RetryTimeout(cfg.timeout()),
 		kgo.MetadataMinAge(250 * time.Millisecond),

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -32,8 +34,21 @@ func newVersionCommand(s *session) *cobra.Command {
 	}
 }
 
-// softwareVersion is what brokers see in ApiVersions.
+// softwareVersion is the version of this binary.
 func softwareVersion() string { return buildVersion().Version }
+
+// wireVersion is a version as brokers accept it in ApiVersions (KIP-511): letters, digits, dashes and dots, with neither of the
+// last two at an end. A binary built from a changed tree has a plus in its version.
+func wireVersion(version string) string {
+	plain := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '.':
+			return r
+		}
+		return '-'
+	}, version)
+	return cmp.Or(strings.Trim(plain, "-."), "dev")
+}
 
 // buildVersion reads what the Go toolchain wrote into the binary.
 func buildVersion() versionInfo {
