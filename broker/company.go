@@ -240,7 +240,6 @@ func (c *company) join(ctx context.Context) error {
 	go c.lifecycle.run() // joined by leave
 	telling, end := context.WithCancel(context.Background())
 	c.b.background.Go(func() { c.lost.run(telling) })
-	c.b.background.Go(func() { c.b.handlers.KeepProducerIDs(telling) })
 	c.b.background.Go(func() {
 		<-c.b.closing
 		end()
@@ -248,6 +247,7 @@ func (c *company) join(ctx context.Context) error {
 	if err := c.lifecycle.AwaitUnfenced(ctx); err != nil {
 		return fmt.Errorf("wait until the controller lets this broker serve: %w", err)
 	}
+	c.b.background.Go(func() { c.b.handlers.KeepProducerIDs(telling) }) // the controller gives none before
 	return nil
 }
 

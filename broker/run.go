@@ -242,9 +242,9 @@ func (b *Broker) watch() {
 }
 
 // Close stops the node, from the top to the bottom: the controller moves its leaderships away while it goes on serving, and
-// is another node from then on, so that nobody asks this one when it goes on no more; then no new requests, those in hand finish, coordinators let go, other brokers are served no more, logs are flushed and marked
-// clean, metadata last because everything above may still ask it. It may be called after a failed Start and stops what
-// there is.
+// is another node from then on, so that nobody asks this one when it goes on no more; then no new requests, those in hand
+// finish, coordinators let go, other brokers are served no more, logs are flushed and marked clean, metadata last because
+// everything above may still ask it. It may be called after a failed Start and stops what there is.
 func (b *Broker) Close() error {
 	if b.company != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ShutdownGrace)

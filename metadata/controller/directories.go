@@ -49,13 +49,13 @@ func (d *draft) assignDirectory(b *image.Broker, a DirectoryAssignment) error {
 	if at < 0 {
 		return refused(kerr.NotLeaderForPartition, fmt.Sprintf("Broker %d is no replica of the partition.", b.ID))
 	}
-	change := td.change(p, acceptable(d.img, -1, -1))
-	change.target.Directories = assigned(p, at, a.Directory)
+	directory, lostBy := a.Directory, int32(-1)
 	if !slices.Contains(b.Directories, a.Directory) {
-		change = td.change(p, acceptable(d.img, -1, b.ID))
-		change.target.Directories = assigned(p, at, image.LostDirectory())
-		change.target.ISR = without(p.ISR, b.ID)
+		directory, lostBy = image.LostDirectory(), b.ID
 	}
+	change := td.change(p, acceptable(d.img, -1, lostBy))
+	change.target.Directories = assigned(p, at, directory)
+	change.target.ISR = without(p.ISR, lostBy)
 	td.put(a.Partition, change)
 	return nil
 }

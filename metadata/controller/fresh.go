@@ -6,8 +6,8 @@ import (
 )
 
 // Fresh returns what is still true of changes of partitions that were planned on an older image: those of partitions that
-// have not changed since, and whose new leader may still lead. It costs what the plan holds, where planning looks at every partition; so the one who proposes
-// can ask it while others wait.
+// have not changed since, and whose new leader may still lead. It costs what the plan holds, where planning looks at every
+// partition; so the one who proposes can ask it while others wait.
 func Fresh(img *image.Image, planned command.Group) command.Group {
 	var fresh command.Group
 	for _, one := range planned {

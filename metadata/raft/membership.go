@@ -185,8 +185,8 @@ func (q *Quorum) Forget(node int32) error {
 }
 
 // tendMembers runs until Close. A leader gives the vote of a member whose disk was lost to the member that came instead,
-// forgets members that have left for good, and keeps its own address right. Which member replaces which is seen from the configuration alone, so that it does not matter
-// which leader began it.
+// forgets members that have left for good, and keeps its own address right. Which member replaces which is seen from the
+// configuration alone, so that it does not matter which leader began it.
 func (q *Quorum) tendMembers() {
 	ticker := time.NewTicker(tendInterval)
 	defer ticker.Stop()
