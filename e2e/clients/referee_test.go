@@ -18,7 +18,7 @@ import (
 )
 
 // refereeWithin bounds each thing the referee does.
-const refereeWithin = time.Minute
+const refereeWithin = 20 * time.Second
 
 var codecNumbers = map[string]uint8{"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 

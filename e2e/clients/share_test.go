@@ -230,63 +230,6 @@ func divide(c *cell, s *sharers) error {
 	return nil
 }
 
-// outlast has p hold a record until its lock is over: q gets it with a higher delivery count, and what p says of it then is
-// refused. Where the client can renew, p keeps one for longer than its lock, and r gets nothing of it.
-func outlast(c *cell, s *sharers) error {
-	topic, group := c.topic+".locks", c.group+".locks"
-	join := func(name string) func() error {
-		return func() error { _, err := s.do("join %s explicit %s %s", name, group, topic); return err }
-	}
-	err := inTurn(
-		func() error { return createTopic(c, topic, 1) },
-		func() error {
-			return configureGroup(c, group, "share.auto.offset.reset", "earliest", "share.record.lock.duration.ms", fmt.Sprint(lockedFor.Milliseconds()))
-		},
-		func() error { return send(c, topic, 1, "late") },
-		join("p"),
-		func() error { return s.holds("p", "late", 1) },
-		join("q"),
-		func() error { return s.holds("q", "late", 2) },
-		func() error { return s.refused("p", "late") },
-		func() error { return s.accepts("q", "late") },
-		func() error { _, err := s.do("leave q"); return err },
-	)
-	if err != nil || c.client.lacks["renew"] != "" {
-		return err
-	}
-	return inTurn(func() error { return send(c, topic, 1, "kept") }, func() error { return renew(s, join("r")) })
-}
-
-// lockedFor is how long a record is held in the group of outlast.
-const lockedFor = 3 * time.Second
-
-// renew has p hold a record for twice its lock. On a slow machine a renewal may come too late, which is refused: then the
-// record comes again, and so does this.
-func renew(s *sharers, another func() error) error {
-	var told error
-	for range 5 {
-		if told = inTurn(func() error { return s.holdsPast("p", "late", "kept") }, another); told != nil {
-			return told
-		}
-		for range 4 {
-			time.Sleep(lockedFor / 2)
-			if told = s.answers("p", "kept", "renew"); told != nil {
-				break
-			}
-			if keys, _, err := s.poll("r"); err != nil || len(keys) > 0 {
-				return fmt.Errorf("r got %v, which p had renewed: %w", keys, err)
-			}
-		}
-		if told == nil {
-			told = s.answers("p", "kept", "accept")
-		}
-		if _, err := s.do("leave r"); told == nil || err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("no renewal was in time: %w", told)
-}
-
 // answers has a member say something of a record and expects that it is confirmed.
 func (s *sharers) answers(name, key, how string) error {
 	if _, err := s.do("ack %s %s %s", name, key, how); err != nil {
@@ -295,68 +238,21 @@ func (s *sharers) answers(name, key, how string) error {
 	return s.confirmed(name)
 }
 
-// refused has a member accept what it does not hold any more.
-func (s *sharers) refused(name, key string) error {
-	if _, err := s.do("ack %s %s accept", name, key); err != nil {
-		return err
-	}
-	words, err := s.do("commit %s", name)
-	if err == nil && words[0] != "refused" {
-		err = fmt.Errorf("%s accepted %s, which another one held: %v", name, key, words)
-	}
-	return err
-}
-
-// accepts has a member accept what it holds, and again should the lock be over before that.
-func (s *sharers) accepts(name, key string) error {
-	for range 5 {
-		err := s.answers(name, key, "accept")
-		if err == nil {
-			return nil
-		}
-		if err := s.holds(name, key, 2); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("%s never accepted %s in time", name, key)
-}
-
-// holdsPast polls until the member has that record. Its client may have fetched a stale one ahead, for a time that is over:
-// what it says of that is refused.
-func (s *sharers) holdsPast(name, stale, want string) error {
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
-		keys, _, err := s.poll(name)
-		if err == nil && len(keys) > 0 && keys[0] == stale {
-			err, keys = s.refused(name, stale), keys[1:]
-		}
-		if err != nil {
-			return err
-		}
-		if len(keys) == 1 && keys[0] == want {
-			return nil
-		}
-		if len(keys) > 0 {
-			return fmt.Errorf("%s got %v, want %s", name, keys, want)
-		}
-	}
-	return fmt.Errorf("%s waited for %s", name, want)
-}
-
-// holds polls until the member has exactly that record, delivered at least that often.
-func (s *sharers) holds(name, want string, least int) error {
+// holds polls until the member has exactly that record, delivered at least that often, and returns how often that is.
+func (s *sharers) holds(name, want string, least int) (count int, err error) {
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
 		keys, counts, err := s.poll(name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if len(keys) > 0 && (len(keys) > 1 || keys[0] != want || counts[0] < least) {
-			return fmt.Errorf("%s got %v, delivered %v times, want %s", name, keys, counts, want)
+			return 0, fmt.Errorf("%s got %v, delivered %v times, want %s", name, keys, counts, want)
 		}
 		if len(keys) > 0 {
-			return nil
+			return counts[0], nil
 		}
 	}
-	return fmt.Errorf("%s waited for %s", name, want)
+	return 0, fmt.Errorf("%s waited for %s", name, want)
 }
 
 func configureGroup(c *cell, group string, settings ...string) error {

@@ -52,7 +52,7 @@ func startNode(t *testing.T, boundMiB int64, settings map[string]string) *node {
 		if fault != nil {
 			t.Errorf("the neighbour: %v", fault)
 		}
-		if limit := time.Duration(max(1, n.crowd.perCore()/2) * float64(patience)); slowest > limit || echoes == 0 {
+		if limit := n.crowd.stretch(patience); slowest > limit || echoes == 0 {
 			t.Errorf("the neighbour got %d records back and waited up to %v; at most %v with so many other threads", echoes, slowest, limit)
 		}
 		select {
@@ -104,12 +104,12 @@ func (n *node) watchMemory() {
 func (n *node) awaitNeighbour(records int) {
 	n.t.Helper()
 	before, _, _ := n.neighbour.verdict()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		echoes, _, fault := n.neighbour.verdict()
 		if echoes >= before+records {
 			return
 		}
-		if fault != nil || time.Now().After(deadline) {
+		if fault != nil || time.Since(began) > n.crowd.stretch(2*patience) {
 			n.t.Fatalf("the neighbour waits for %d more records; %v", before+records-echoes, fault)
 		}
 	}
