@@ -285,7 +285,8 @@ func (p *producing) insist(attempt func() error) (err error) {
 	return err
 }
 
-// commitOffsets is TxnOffsetCommit, with AddOffsetsToTxn before it in version 1.
+// commitOffsets is TxnOffsetCommit, with AddOffsetsToTxn before it in version 1. One of version 1 that comes late is taken into the
+// next transaction of its epoch, in Kafka as here, for it has no sequence; the network does not do that to it.
 func (p *producing) commitOffsets(x *entry) error {
 	if p.version == 1 {
 		if err := p.addAll([]txn.Partition{{Topic: offsetsTopic, Number: 0}}); err != nil {
@@ -294,7 +295,7 @@ func (p *producing) commitOffsets(x *entry) error {
 	}
 	by, adds := p.producer, p.version == 2
 	err := p.insist(func() error {
-		_, err := p.call(p.leaderOf(p.t.layout.offsets.first), false, func(s *services, answer func(any)) {
+		_, err := p.call(p.leaderOf(p.t.layout.offsets.first), p.version == 1, func(s *services, answer func(any)) {
 			s.commitOffsets(p.name, by, adds, int64(x.serial), answer)
 		})
 		return err
