@@ -32,10 +32,12 @@ func (l *Log) loadProducers(upTo, abortedFrom int64) error {
 		}
 	}
 	l.producers = table
-	l.firstUnstable.Store(producer.None)
+	unstable := int64(producer.None)
 	if table != nil {
-		l.firstUnstable.Store(table.FirstUnstableOffset())
+		table.SetHighWatermark(l.highWatermark.Load()) // what was stable before stays so
+		unstable = table.FirstUnstableOffset()
 	}
+	l.firstUnstable.Store(unstable) // once: readers and the cleaner look without a lock
 	return nil
 }
 

@@ -115,6 +115,15 @@ func (b *bench) put(opts record.BuilderOptions, pairs ...string) error {
 	return entries[0].Err
 }
 
+// marker ends a transaction.
+func (b *bench) marker(producerID int64, kind record.MarkerType) error {
+	entries := []log.Entry{{Batch: record.EndTxnBatch(producerID, 0, b.clock.time().UnixMilli(), record.EndTxnMarker{Type: kind})}}
+	if _, err := b.log.Append(entries, 0, log.OriginCoordinator); err != nil {
+		return err
+	}
+	return entries[0].Err
+}
+
 // settle makes everything appended so far cleanable.
 func (b *bench) settle() error {
 	if err := b.log.Roll(); err != nil {
@@ -264,10 +273,7 @@ func TestAbortedRecordsGoAndMarkersFollow(t *testing.T) {
 	}
 	marker := func(kind record.MarkerType) {
 		t.Helper()
-		entries := []log.Entry{{Batch: record.EndTxnBatch(9, 0, b.clock.time().UnixMilli(), record.EndTxnMarker{Type: kind})}}
-		_, err := b.log.Append(entries, 0, log.OriginCoordinator)
-		must(err)
-		must(entries[0].Err)
+		must(b.marker(9, kind))
 	}
 	must(b.put(record.BuilderOptions{}, "a", "before"))
 	must(b.put(txn, "a", "aborted"))
