@@ -10,10 +10,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace-io/millrace/e2e/harness"
 )
@@ -306,4 +308,90 @@ func TestClusterWipedDisk(t *testing.T) {
 		s.awaitInSync(60 * time.Second)
 	}
 	s.end()
+}
+
+// Redpanda #14794: records that were acknowledged by the leader alone (acks=1) were shown to readers, and then were lost with it.
+// Here the leader has no follower left when it takes some: nobody is shown them, neither then nor after another leads.
+func TestRegressionReadersSeeNothingThatOneBrokerHas(t *testing.T) {
+	s := newScene(t, sceneConfig{})
+	s.flow.finish() // this is about one topic with its own clients
+	s.createTopic("alone", 1, map[string]*string{"min.insync.replicas": kadm.StringPtr("2")})
+	write := func(value string) {
+		t.Helper()
+		cl := s.flow.client(kgo.DefaultProduceTopic("alone"), kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite())
+		defer cl.Close()
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatalf("write %q: %v", value, err)
+		}
+	}
+	var reading sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	seen := make(chan string, 100)
+	reader := s.flow.client(kgo.ConsumeTopics("alone"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
+	defer reader.Close()
+	reading.Go(func() {
+		for ctx.Err() == nil {
+			reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) { seen <- string(r.Value) })
+		}
+	})
+	mustSee := func(want string) {
+		t.Helper()
+		select {
+		case got := <-seen:
+			if got != want {
+				t.Fatalf("read %q, want %q", got, want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%q was not read", want)
+		}
+	}
+	write("of all")
+	mustSee("of all")
+	last := s.leaderOf("alone")
+	others := s.others(last)
+	for _, n := range others {
+		n.Kill()
+	}
+	write("of one")
+	time.Sleep(2 * time.Second) // in which a reader would be shown it
+	last.Kill()
+	for _, n := range others {
+		n.Start()
+	}
+	for _, n := range others {
+		n.AwaitServing()
+	}
+	harness.Await(t, "another leads", 30*time.Second, func(context.Context) error {
+		if s.leaderOf("alone") == last {
+			return fmt.Errorf("node %d does, and is dead", last.ID())
+		}
+		return nil
+	})
+	write("of two")
+	mustSee("of two")
+	last.Start()
+	last.AwaitServing()
+	cancel()
+	reading.Wait()
+}
+
+// leaderOf returns who leads the first partition of a topic, and lets it settle before.
+func (s *scene) leaderOf(topic string) (leader *harness.Node) {
+	s.t.Helper()
+	harness.Await(s.t, "a leader of "+topic, 30*time.Second, func(ctx context.Context) error {
+		admin, done := s.admin()
+		defer done()
+		topics, err := admin.ListTopics(ctx, topic)
+		if err != nil {
+			return err
+		}
+		p := topics[topic].Partitions[0]
+		if p.Leader < 1 {
+			return fmt.Errorf("there is none: %+v", p)
+		}
+		leader = s.Node(int(p.Leader))
+		return nil
+	})
+	return leader
 }

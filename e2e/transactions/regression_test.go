@@ -15,11 +15,11 @@ func each(t *testing.T, nodes int, run func(t *testing.T, s *stage, old bool)) {
 }
 
 // Redpanda 21.10: writes of a transaction were lost when leadership moved before its end; #7544: the last stable offset
-// went back at a change of leaders; #5090: what a leader had not yet from its predecessor was told as decided.
+// went back at a change of leaders; #5090, #10671: what a leader had not yet from its predecessor was told as decided, and
+// readers saw what was aborted.
 func TestTransactionsSurviveTheLossOfLeaders(t *testing.T) {
 	each(t, 3, func(t *testing.T, s *stage, old bool) {
-		stop := s.watchStable()
-		defer stop()
+		stop, read := s.watchStable(), s.watchCommitted()
 		p := s.producer(old, "survivor")
 		for round := range 6 {
 			values := roundValues(round, 2*stagePartitions)
@@ -44,7 +44,9 @@ func TestTransactionsSurviveTheLossOfLeaders(t *testing.T) {
 			s.Node(victim).Start()
 			s.Node(victim).AwaitServing()
 		}
+		stop()
 		s.check(false)
+		read()
 	})
 }
 

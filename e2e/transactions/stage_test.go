@@ -35,15 +35,21 @@ type stage struct {
 // newStage starts a cluster of so many nodes; a single node is one that is alone in its cluster.
 func newStage(t *testing.T, nodes int) *stage {
 	t.Helper()
+	return newStageWith(t, nodes, nil)
+}
+
+// newStageWith is newStage with settings of the topic.
+func newStageWith(t *testing.T, nodes int, topic map[string]*string) *stage {
+	t.Helper()
 	s := &stage{t: t, aborted: map[string]bool{}}
 	replicas := int16(min(nodes, 3))
 	s.Cluster = harness.StartCluster(t, harness.ClusterConfig{Nodes: nodes, Settings: map[string]string{
 		"replica.lag.time.max.ms": "5000", "transaction.state.log.replication.factor": fmt.Sprint(replicas),
-		"transaction.state.log.min.isr": fmt.Sprint((replicas + 1) / 2),
+		"transaction.state.log.min.isr": fmt.Sprint((replicas + 1) / 2), "log.cleaner.backoff.ms": "300",
 	}})
 	s.admin = kadm.NewClient(s.client())
 	harness.Await(t, "the topic is there", time.Minute, func(ctx context.Context) error {
-		created, err := s.admin.CreateTopic(ctx, stagePartitions, replicas, nil, stageTopic)
+		created, err := s.admin.CreateTopic(ctx, stagePartitions, replicas, topic, stageTopic)
 		if err = errors.Join(err, created.Err); errors.Is(err, kerr.TopicAlreadyExists) { // of an attempt whose answer was lost
 			return nil
 		}
@@ -263,6 +269,36 @@ func (s *stage) coordinatorOf(transactionalID string) int {
 		return errors.New("there is none")
 	})
 	return int(node)
+}
+
+// watchCommitted reads what is committed, as it comes, until stopped: then what was aborted must not have been seen, not even for
+// a moment.
+func (s *stage) watchCommitted() (stop func()) {
+	s.t.Helper()
+	reader := s.client(kgo.ConsumeTopics(stageTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
+	ctx, cancel := context.WithCancel(context.Background())
+	seen := map[string]bool{}
+	var work sync.WaitGroup
+	work.Go(func() {
+		for ctx.Err() == nil {
+			reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) { seen[string(r.Value)] = true })
+		}
+	})
+	return func() {
+		cancel()
+		work.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for value := range seen {
+			if s.aborted[value] {
+				s.t.Errorf("%q was aborted, and a reader saw it", value)
+			}
+		}
+		if len(seen) == 0 {
+			s.t.Error("the reader saw nothing: the test has shown nothing")
+		}
+	}
 }
 
 // values of a round that are all of one transaction.
