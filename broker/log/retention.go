@@ -2,6 +2,7 @@ package log
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -93,6 +94,9 @@ func (l *Log) latestTimestamp(s *segment.Segment) (int64, error) {
 // dropFirst takes the first n segments out of the log. Their files are renamed in order, each durably before the next,
 // so that a crash leaves no gap, and removed after file.delete.delay.ms, so that readers may finish.
 func (l *Log) dropFirst(segments []*segment.Segment, n int) error {
+	if err := l.syncSnapshot(segments[n].BaseOffset()); err != nil {
+		return err
+	}
 	l.moveStart(segments[n].BaseOffset())
 	l.setSegments(slices.Clone(segments[n:]))
 	for i, s := range segments[:n] {
@@ -106,6 +110,22 @@ func (l *Log) dropFirst(segments []*segment.Segment, n int) error {
 		}
 	}
 	return l.dropSnapshotsBefore(segments[n].BaseOffset())
+}
+
+// syncSnapshot sees to it that what is known of producers at an offset outlives a power loss: once the batches before it are
+// gone, nothing else tells that one of them comes again.
+func (l *Log) syncSnapshot(offset int64) error {
+	if _, found := slices.BinarySearch(l.snapshots, offset); !found {
+		return nil
+	}
+	file, err := l.dir.fs.OpenFile(l.snapshotName(offset), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return l.dir.fs.SyncDir(l.path)
 }
 
 // retire renames a segment's files and schedules their removal.
