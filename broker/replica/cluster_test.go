@@ -125,6 +125,83 @@ func TestDivergedLogIsCutAndNothingOfItAcknowledged(t *testing.T) {
 	}
 }
 
+// A leader hands over while it waits for a follower to have a record. Its successor has that record, and once it is committed
+// who waits hears so: the answer is no error, upon which a producer without idempotence would write the record again.
+func TestRecordOfAnEndedLeadershipIsAcknowledgedOnceItsSuccessorHasCommittedIt(t *testing.T) {
+	m := newMesh(t, 3)
+	m.create("orders", map[string]string{"min.insync.replicas": "3"}, []int32{1, 2, 3})
+	mustAppend(t, m, 1, "common")
+	m.nodes[3].setCut(1, true)
+	old, successor := m.on(1, "orders", 0), m.on(2, "orders", 0)
+	epoch, err := old.Append([]log.Entry{entry(t, "in flight")}, AcksAll, log.OriginClient, AnyEpoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.eventually("the successor has the record", func() bool { return successor.LogEndOffset() == 2 })
+	before, late := NewWaiter(), NewWaiter()
+	if !old.AwaitOffset(2, epoch, before) {
+		t.Fatal("replica 3 cannot have the record")
+	}
+	m.nodes[3].setCut(2, true) // the successor cannot commit it, either
+	m.handOver("orders", 2, 1, 3)
+	if !old.AwaitOffset(2, epoch, late) {
+		t.Fatal("who comes to wait after the hand-over is turned away")
+	}
+	select {
+	case <-before.C:
+		t.Fatal("who waits is told before anything is known")
+	default:
+	}
+	m.nodes[3].setCut(2, false)
+	<-before.C
+	<-late.C
+	if err := old.Committed(2, epoch); err != nil {
+		t.Fatalf("a record that the successor has committed: %v", err)
+	}
+	m.sameEverywhere("orders", 0)
+}
+
+// Who waits for a successor that does not answer is let go.
+func TestWaitForASilentSuccessorEnds(t *testing.T) {
+	m := newMesh(t, 3)
+	m.create("orders", map[string]string{"min.insync.replicas": "2"}, []int32{1, 2, 3})
+	mustAppend(t, m, 1, "common")
+	m.nodes[2].setCut(1, true)
+	m.nodes[3].setCut(1, true)
+	old := m.on(1, "orders", 0)
+	epoch, err := old.Append([]log.Entry{entry(t, "in flight")}, AcksAll, log.OriginClient, AnyEpoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := NewWaiter()
+	if !old.AwaitOffset(2, epoch, w) {
+		t.Fatal("nobody else has that record")
+	}
+	m.nodes[1].setCut(2, true)
+	m.handOver("orders", 2, 1, 3)
+	<-w.C
+	if err := old.Committed(2, epoch); !errors.Is(err, kerr.NotLeaderForPartition) {
+		t.Fatalf("a record of which nothing is known: %v", err)
+	}
+}
+
+// handOver makes the first of the replicas of partition 0 its leader.
+func (m *mesh) handOver(topic string, replicas ...int32) {
+	m.t.Helper()
+	m.must(func(img *image.Image) (command.Group, error) {
+		errs, group := m.controller.AlterReassignments(img, security.DefaultTenant,
+			[]controller.Reassignment{{Topic: topic, Partition: 0, Replicas: replicas}}, true)
+		return group, errors.Join(errs...)
+	})
+	m.must(func(img *image.Image) (command.Group, error) {
+		_, group, err := m.controller.ElectLeaders(img, security.DefaultTenant, controller.PreferredElection, nil)
+		return group, err
+	})
+	if leader := m.state(topic, 0).Leader; leader != replicas[0] {
+		m.t.Fatalf("leader is %d", leader)
+	}
+}
+
 // sameEverywhere waits until all replicas that run have all that is committed, and compares them byte by byte.
 func (m *mesh) sameEverywhere(topic string, number int32) {
 	m.t.Helper()

@@ -123,7 +123,7 @@ func (p *Partition) AwaitOffset(offset int64, leaderEpoch int32, w *Waiter) bool
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.highWatermark.Load() >= offset || !p.sameTenure(leaderEpoch) || p.Err() != nil {
+	if p.highWatermark.Load() >= offset || !p.mayCommit(offset, leaderEpoch) {
 		return false
 	}
 	w.hold()
@@ -131,29 +131,63 @@ func (p *Partition) AwaitOffset(offset int64, leaderEpoch int32, w *Waiter) bool
 	return true
 }
 
+// mayCommit reports whether what was appended below offset in that epoch can still be seen to be committed here. The caller
+// holds mu.
+func (p *Partition) mayCommit(offset int64, leaderEpoch int32) bool {
+	return p.ReadErr() == nil && p.Leader() >= 0 && (p.sameTenure(leaderEpoch) || p.keeps(offset, leaderEpoch))
+}
+
 // sameTenure reports whether this broker has led without a break since it appended in that epoch: only then is what lies
-// at an offset what was appended there. The caller holds mu.
+// at an offset certainly what was appended there. The caller holds mu.
 func (p *Partition) sameTenure(leaderEpoch int32) bool {
 	return p.leader != nil && leaderEpoch >= p.tenure && leaderEpoch <= p.leader.Epoch()
 }
 
+// keeps reports whether the log still has what this broker appended below offset in that epoch, whoever leads now: only the
+// leader of an epoch writes records of it, and who follows another cuts those that the other does not have.
+func (p *Partition) keeps(offset int64, leaderEpoch int32) bool {
+	l := p.log.Load()
+	if l == nil || offset > l.LogEndOffset() {
+		return false
+	}
+	epoch, known := l.EpochAt(offset - 1)
+	return known && epoch == leaderEpoch
+}
+
 // Committed says what became of records that were appended below offset in a leader epoch: nil once the in-sync replicas
-// hold them. Any error leaves open what became of them: they may still be committed, here or by another leader.
+// hold them, also when that is known only after another has begun to lead. Kafka answers NOT_LEADER_OR_FOLLOWER then, upon
+// which a producer without idempotence writes twice. Any error leaves open what became of them: they may still be committed,
+// here or by another leader.
 func (p *Partition) Committed(offset int64, leaderEpoch int32) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.Err(); err != nil {
+	if err := p.ReadErr(); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	reached, led := p.highWatermark.Load() >= offset, p.sameTenure(leaderEpoch)
 	switch {
-	case !p.sameTenure(leaderEpoch):
-		return kerr.NotLeaderForPartition
-	case p.highWatermark.Load() >= offset:
+	case reached && (led || p.keeps(offset, leaderEpoch)):
 		return nil
+	case !led:
+		return kerr.NotLeaderForPartition
 	case !p.leader.EnoughInSync():
 		return kerr.NotEnoughReplicasAfterAppend
 	}
 	return kerr.RequestTimedOut
+}
+
+// abandon signals those whose records are not in the log any more.
+func (p *Partition) abandon(logEnd int64) {
+	kept := p.committed[:0]
+	for _, w := range p.committed {
+		if w.offset > logEnd {
+			w.waiter.reached()
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(p.committed[len(kept):])
+	p.committed = kept
 }
 
 // ForgetOffset takes back what AwaitOffset registered and has not been reached.
@@ -197,10 +231,17 @@ func (p *Partition) wakeAll() {
 	p.tellSessions(newsRole, false)
 }
 
+const everything = 1<<63 - 1
+
 // wakeAllLocked returns who has to be notified once no lock is held any more.
 func (p *Partition) wakeAllLocked() (waiting []*Waiter) {
-	const everything = 1<<63 - 1
 	p.committed = release(p.committed, everything)
+	return p.wakeOthersLocked()
+}
+
+// wakeOthersLocked is wakeAllLocked but for those who wait for what they have appended: the next leader may have it, and
+// says so soon.
+func (p *Partition) wakeOthersLocked() (waiting []*Waiter) {
 	p.lowWatermarks = release(p.lowWatermarks, everything)
 	for w := p.watches.head; w != nil; w = w.next {
 		w.waiter.wake()

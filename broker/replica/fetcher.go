@@ -166,6 +166,11 @@ func (f *fetcher) failed(err error) {
 		level = slog.LevelWarn
 	}
 	f.manager.cfg.Logger.Log(f.ctx, level, "fetch from leader failed", "leader", f.key.leader, "partitions", len(f.states), "error", err)
+	if last > 0 { // the first failure may be of an old connection
+		for _, s := range f.states {
+			s.partition.unheard()
+		}
+	}
 	f.sleep(f.backoff)
 }
 

@@ -101,6 +101,16 @@ func (p *Partition) tell(epoch int32, highWatermark, logStart int64) {
 	}
 }
 
+// unheard says that the leader does not answer: who waits to hear of it what became of records that were appended here while
+// this broker led waits no longer.
+func (p *Partition) unheard() {
+	p.mu.Lock()
+	if p.leader == nil {
+		p.committed = release(p.committed, everything)
+	}
+	p.mu.Unlock()
+}
+
 // cut ends the log where it parts from the leader's.
 func (p *Partition) cut(epoch int32, leader isr.EpochEnd) error {
 	p.role.RLock()
@@ -148,6 +158,7 @@ func (p *Partition) truncate(l *log.Log, r isr.Reset) error {
 	}
 	p.mu.Lock()
 	p.follower.Truncated(l.LogEndOffset())
+	p.abandon(l.LogEndOffset())
 	if p.highWatermark.Load() > l.LogEndOffset() {
 		p.highWatermark.Store(l.LogEndOffset())
 	}

@@ -43,7 +43,7 @@ type Partition struct {
 	leader         *isr.Leader    // guarded by mu; nil: this broker does not lead
 	tenure         int32          // guarded by mu: the epoch in which this broker began to lead without a break
 	follower       isr.Follower   // guarded by mu; means something while this broker does not lead
-	committed      []offsetWaiter // guarded by mu: of this tenure
+	committed      []offsetWaiter // guarded by mu: of this tenure, or of an earlier one and not yet settled
 	lowWatermarks  []offsetWaiter // guarded by mu: DeleteRecords that wait for followers
 	watches        watchList      // guarded by mu
 	announcedBytes int64          // guarded by mu: of appendedBytes, what the watches were told

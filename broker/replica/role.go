@@ -32,8 +32,12 @@ func (p *Partition) assume(state *image.Partition) {
 		p.follow(state.LeaderEpoch)
 	}
 	p.leadership.Store(state)
-	if !lead && before != nil {
+	switch {
+	case lead || before == nil:
+	case state.Leader < 0:
 		waiting = p.wakeAllLocked()
+	default:
+		waiting = p.wakeOthersLocked()
 	}
 	p.mu.Unlock()
 	p.role.Unlock()
