@@ -11,6 +11,7 @@ import (
 	"github.com/millrace-io/millrace/broker/api"
 	"github.com/millrace-io/millrace/broker/gateway"
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/planted"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
 	"github.com/millrace-io/millrace/broker/vfs"
@@ -38,6 +39,9 @@ func (b *Broker) Start(ctx context.Context) (err error) {
 			err = errors.Join(b.withStrangers(err), b.Close())
 		}
 	}()
+	if planted.Enabled {
+		b.logger.Warn("this binary is built to fail: it can have a planted fault", "fault", planted.Chosen())
+	}
 	if err := b.bind(); err != nil {
 		return err
 	}

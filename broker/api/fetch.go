@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/planted"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
 	"github.com/millrace-io/millrace/metadata/image"
@@ -287,7 +288,7 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 		return nil
 	}
 	upTo := highWatermark
-	if limits.committed {
+	if limits.committed && !(planted.Enabled && planted.Is(planted.ShowsOpenTransactions)) {
 		upTo = lastStable
 	}
 	room = min(room, int(t.MaxBytes))
@@ -299,7 +300,10 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 		t.slice = log.Slice{}
 		return err
 	}
-	if limits.committed {
+	if planted.Enabled {
+		s.plantedSpoil(t, upTo, room)
+	}
+	if limits.committed && !(planted.Enabled && planted.Is(planted.ListsNoAborted)) {
 		t.aborted = l.AbortedTransactions(t.FetchOffset, t.slice.Bound())
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/planted"
 	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
@@ -262,6 +263,9 @@ func (s *session) settleProduce(w *server.Writer) error {
 }
 
 func (g *produceGroup) append() {
+	if planted.Enabled {
+		defer plantedExchange(g.entries)()
+	}
 	g.epoch, _ = g.partition.Append(g.entries, 1, log.OriginClient, replica.AnyEpoch) // each entry has its error
 }
 

@@ -6,6 +6,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace-io/millrace/broker/planted"
+	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/broker/server"
 )
@@ -22,6 +24,11 @@ type produceOutcome struct {
 // answerProduce writes the answers of a burst in the order of its requests.
 func (s *session) answerProduce(w *server.Writer) error {
 	stage := &s.produce
+	if planted.Enabled {
+		if err := stage.plantedLoseAnswers(); err != nil {
+			return err
+		}
+	}
 	topics, results := stage.topics, stage.results
 	var failed error
 	for i := range stage.requests {
@@ -126,6 +133,9 @@ func (s *session) outcome(r *stagedRequest, result *stagedResult) produceOutcome
 			none.code = 0 // Kafka answers success without an offset
 		}
 		return none
+	}
+	if planted.Enabled && plantedZero(entry) {
+		return produceOutcome{appendTimeMillis: record.NoTimestamp}
 	}
 	return produceOutcome{baseOffset: entry.BaseOffset, appendTimeMillis: entry.LogAppendTimeMillis, logStartOffset: entry.LogStartOffset}
 }

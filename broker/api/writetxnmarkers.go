@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/planted"
 	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/security"
@@ -94,6 +95,9 @@ func (m *markers) stage(c *Call, marker *kmsg.WriteTxnMarkersRequestMarker, topi
 		m.groups = append(m.groups, groupMarker{partition: number, marker: coordinatorMarker(marker), place: place})
 	default:
 		part := m.of(p)
+		if planted.Enabled {
+			marker = plantedMarker(marker, number)
+		}
 		part.entries = append(part.entries, log.Entry{Batch: m.batch(marker), TransactionVersion: marker.TransactionVersion})
 		part.places = append(part.places, place)
 	}

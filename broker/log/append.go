@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace-io/millrace/broker/log/producer"
 	"github.com/millrace-io/millrace/broker/log/segment"
+	"github.com/millrace-io/millrace/broker/planted"
 	"github.com/millrace-io/millrace/broker/record"
 )
 
@@ -48,6 +49,9 @@ func (l *Log) append(entries []Entry, leaderEpoch int32, origin Origin, lend boo
 		check = producer.CheckEpoch
 	case OriginReplication:
 		check = producer.CheckNothing
+	}
+	if planted.Enabled {
+		check = plantedCheck(check)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -235,6 +239,9 @@ func fillInfo(in *producer.Info, b record.Batch) error {
 }
 
 func (l *Log) stage(w *appendScratch, b record.Batch, epoch int32) {
+	if planted.Enabled && l.plantedForget(w, b) {
+		return
+	}
 	if len(w.placed) == 0 {
 		w.firstMax = b.MaxTimestamp()
 	}

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/planted"
 	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/broker/replica/isr"
 )
@@ -40,7 +41,7 @@ func (p *Partition) fetchPosition() (offset int64, lastEpoch int32, logStart int
 		return 0, -1, 0
 	}
 	epoch, ok := l.LatestEpoch()
-	if !ok {
+	if !ok || planted.Enabled && planted.Is(planted.FollowsBlindly) {
 		epoch = -1
 	}
 	return l.LogEndOffset(), epoch, l.LogStartOffset()
@@ -63,6 +64,9 @@ func (p *Partition) appendFetched(epoch int32, from int64, batches []record.Batc
 		if err := l.TruncateFullyAndStartAt(first); err != nil {
 			return nil, p.failed(err)
 		}
+	}
+	if planted.Enabled {
+		batches = plantedFollow(batches, l.LogEndOffset())
 	}
 	if err := l.AppendAsFollower(batches); err != nil {
 		return nil, p.failed(err)

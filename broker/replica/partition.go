@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/broker/log"
+	"github.com/millrace-io/millrace/broker/planted"
 	"github.com/millrace-io/millrace/broker/replica/isr"
 	"github.com/millrace-io/millrace/metadata/image"
 )
@@ -129,7 +130,12 @@ func (p *Partition) Leads() bool {
 func (p *Partition) Log() *log.Log { return p.log.Load() }
 
 // HighWatermark returns the offset below which everything is committed.
-func (p *Partition) HighWatermark() int64 { return p.highWatermark.Load() }
+func (p *Partition) HighWatermark() int64 {
+	if planted.Enabled {
+		return p.plantedHighWatermark()
+	}
+	return p.highWatermark.Load()
+}
 
 // LogEndOffset returns the offset of the next record.
 func (p *Partition) LogEndOffset() int64 {

@@ -25,11 +25,14 @@ type scene struct {
 	network *harness.Network
 	disks   []*disk // by id - 1
 	flow    *flow
+
+	replicas int16 // of the topic under load
 }
 
 // sceneConfig says what a scene is made of.
 type sceneConfig struct {
-	nodes    int // default 3
+	nodes    int   // default 3
+	replicas int16 // of the topic under load; default 3
 	hosts    bool
 	diskMiB  int // each node on a file system of its own of this size; 0: no
 	flow     flowConfig
@@ -37,9 +40,10 @@ type sceneConfig struct {
 	topic    map[string]*string
 	own      func(node int) map[string]string // settings of one node
 	allowed  []*regexp.Regexp
+	planted  string // a fault of broker/planted
 }
 
-// replicationFactor of the topic under load.
+// replicationFactor of a replicated topic, unless a test wants another.
 const replicationFactor = 3
 
 // newScene starts a cluster, makes the topic and begins the load; it returns once every partition takes records.
@@ -48,12 +52,12 @@ func newScene(t *testing.T, cfg sceneConfig) *scene {
 	if cfg.nodes == 0 {
 		cfg.nodes = 3
 	}
-	s := &scene{t: t}
+	s := &scene{t: t, replicas: max(cfg.replicas, replicationFactor)}
 	// A follower that is cut off from its leader alone holds back every acknowledgement until it counts as lagging: half a
 	// minute by default, as in Kafka, which is longer than a test wants to wait.
 	settings := map[string]string{"replica.lag.time.max.ms": "5000"}
 	maps.Copy(settings, cfg.settings)
-	config := harness.ClusterConfig{Nodes: cfg.nodes, Settings: settings, Own: cfg.own, Allowed: cfg.allowed}
+	config := harness.ClusterConfig{Nodes: cfg.nodes, Settings: settings, Own: cfg.own, Allowed: cfg.allowed, Planted: cfg.planted}
 	if cfg.hosts {
 		s.network = harness.NewNetwork(t, cfg.nodes)
 		config.Network = s.network
@@ -96,7 +100,7 @@ func (s *scene) createTopic(name string, partitionCount int32, configs map[strin
 	admin, done := s.admin()
 	defer done()
 	harness.Await(s.t, "create topic "+name, 30*time.Second, func(ctx context.Context) error {
-		created, err := admin.CreateTopic(ctx, partitionCount, replicationFactor, configs, name)
+		created, err := admin.CreateTopic(ctx, partitionCount, s.replicas, configs, name)
 		if err == nil {
 			err = created.Err
 		}
@@ -198,7 +202,7 @@ func (s *scene) end() {
 	s.awaitInSync(30 * time.Second)
 	ends := s.flow.finish()
 	s.StopAll()
-	mustBeEqual(s.t, s.Nodes(), "chaos", ends, replicationFactor)
+	mustBeEqual(s.t, s.Nodes(), "chaos", ends, int(s.replicas))
 }
 
 // Nothing goes wrong: what the other tests say of faults is not said of the quiet cluster.

@@ -30,9 +30,11 @@ type flowConfig struct {
 	transactional int // producers of transactions; readers read what is committed then, and one reads everything
 	assigned      int // readers of all partitions; default 2
 	grouped       int // members of a group that commits; default 2
+	trusting      int // readers that take what one node sends as it comes
 	sizeBytes     int // of a value, at least; default 100
 	pause         time.Duration
 	patient       bool // the client's own timeouts, as an application has them that sets none
+	spoiled       bool // the broker has a planted fault: what a reader is told is the checker's business alone
 }
 
 // flow is clients that write to a cluster and read from it through every fault, all of it recorded.
@@ -88,6 +90,9 @@ func startFlow(t *testing.T, addresses []string, cfg flowConfig) *flow {
 	}
 	if cfg.transactional > 0 {
 		f.readers.Go(func() { f.readAssigned(reading, checker.Client{Uncommitted: true}) })
+	}
+	for range cfg.trusting {
+		f.readers.Go(func() { f.readTrusting(reading) })
 	}
 	for range cfg.grouped {
 		f.readers.Go(func() { f.readGrouped(reading) })
@@ -218,7 +223,7 @@ func (f *flow) poll(ctx context.Context, cl *kgo.Client, process int32, rebalanc
 // told notes an error that reached a reader. Those that say that data is gone fail the test: nothing is.
 func (f *flow) told(err error) {
 	var loss *kgo.ErrDataLoss
-	if errors.As(err, &loss) || errors.Is(err, kerr.OffsetOutOfRange) || errors.Is(err, kerr.CorruptMessage) {
+	if !f.cfg.spoiled && (errors.As(err, &loss) || errors.Is(err, kerr.OffsetOutOfRange) || errors.Is(err, kerr.CorruptMessage)) {
 		f.t.Errorf("at %v a reader was told: %v", f.rec.Now().Round(time.Millisecond), err)
 	}
 	f.refuse(fmt.Errorf("a reader was told: %w", err))

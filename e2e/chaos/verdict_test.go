@@ -23,6 +23,14 @@ const finishWithin = 60 * time.Second
 // returned. All faults must be over.
 func (f *flow) finish() map[int32]int64 {
 	f.t.Helper()
+	history, ends := f.conclude()
+	f.verdict(history)
+	return ends
+}
+
+// conclude is finish without the judgement.
+func (f *flow) conclude() (*checker.History, map[int32]int64) {
+	f.t.Helper()
 	f.stopWriting()
 	if f.cfg.transactional > 0 {
 		f.seal()
@@ -38,8 +46,7 @@ func (f *flow) finish() map[int32]int64 {
 	f.readers.Wait()
 	history := f.rec.History()
 	history.Final = true
-	f.verdict(history)
-	return ends
+	return history, ends
 }
 
 func (f *flow) stopWriting() {

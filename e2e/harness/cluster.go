@@ -22,6 +22,7 @@ type ClusterConfig struct {
 	Rack     func(node int) string
 	Allowed  []*regexp.Regexp // ERROR lines that the test provokes
 	Race     bool
+	Planted  string // as of MillraceConfig
 }
 
 // Cluster is several Millrace processes that form a cluster, each started from a written millrace.yaml.
@@ -66,7 +67,7 @@ func StartCluster(t testing.TB, config ClusterConfig) *Cluster {
 func (c *Cluster) newNode(id int) *Node {
 	c.t.Helper()
 	n := &Node{
-		t: c.t, id: id, binary: builtBinary(c.t, c.config.Race), allowed: c.config.Allowed, cluster: c,
+		t: c.t, id: id, binary: builtBinary(c.t, c.config.Race, c.config.Planted), allowed: c.config.Allowed, cluster: c,
 		logPath: filepath.Join(logDir(c.t), fmt.Sprintf("node-%d.log", id)),
 	}
 	if c.config.DataDir != nil {

@@ -30,6 +30,7 @@ type MillraceConfig struct {
 	Arguments []string          // further arguments of `millrace dev`
 	Allowed   []*regexp.Regexp  // ERROR lines that the test provokes
 	Race      bool              // build with the race detector
+	Planted   string            // a fault of broker/planted, in a binary that can have one; "": the ordinary binary
 	Prefix    []string          // a program that runs Millrace, with its arguments: strace -f ...
 }
 
@@ -61,19 +62,19 @@ type Ready struct {
 const readyWithin = 60 * time.Second
 
 // MillraceBinary builds the static binary of this tree once per test process and returns its path.
-func MillraceBinary(t testing.TB) string { return builtBinary(t, false) }
+func MillraceBinary(t testing.TB) string { return built(t, buildStatic) }
+
+// PlantedBinary builds the binary that can have a fault of broker/planted once per test process and returns its path.
+func PlantedBinary(t testing.TB) string { return built(t, buildPlanted) }
 
 var (
-	buildStatic = sync.OnceValues(func() (string, error) { return buildMillrace(false) })
-	buildRace   = sync.OnceValues(func() (string, error) { return buildMillrace(true) })
+	buildStatic  = sync.OnceValues(func() (string, error) { return buildMillrace("millrace", "CGO_ENABLED=0") })
+	buildRace    = sync.OnceValues(func() (string, error) { return buildMillrace("millrace-race", "", "-race") })
+	buildPlanted = sync.OnceValues(func() (string, error) { return buildMillrace("millrace-planted", "CGO_ENABLED=0", "-tags", "planted") })
 )
 
-func builtBinary(t testing.TB, race bool) string {
+func built(t testing.TB, build func() (string, error)) string {
 	t.Helper()
-	build := buildStatic
-	if race {
-		build = buildRace
-	}
 	path, err := build()
 	if err != nil {
 		t.Fatalf("build millrace: %v", err)
@@ -81,7 +82,27 @@ func builtBinary(t testing.TB, race bool) string {
 	return path
 }
 
-func buildMillrace(race bool) (string, error) {
+// builtBinary is the binary of a configuration.
+func builtBinary(t testing.TB, race bool, planted string) string {
+	t.Helper()
+	switch {
+	case race:
+		return built(t, buildRace)
+	case planted != "":
+		return built(t, buildPlanted)
+	}
+	return built(t, buildStatic)
+}
+
+// environment is that of a process with a planted fault; nil: that of the test.
+func environment(planted string) []string {
+	if planted == "" {
+		return nil
+	}
+	return append(os.Environ(), "MILLRACE_PLANTED="+planted)
+}
+
+func buildMillrace(name, environment string, flags ...string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
@@ -90,14 +111,10 @@ func buildMillrace(race bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "millrace")
-	if race {
-		path += "-race"
-	}
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/millrace")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if race {
-		cmd = exec.Command("go", "build", "-race", "-o", path, "./cmd/millrace")
+	path := filepath.Join(dir, name)
+	cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), "./cmd/millrace")...)
+	if environment != "" {
+		cmd.Env = append(os.Environ(), environment)
 	}
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -141,7 +158,7 @@ func StartMillrace(t testing.TB, config MillraceConfig) *Millrace {
 		config.DataDir = t.TempDir()
 	}
 	m := &Millrace{
-		t: t, config: config, binary: builtBinary(t, config.Race), kafka: FreeAddress(t), http: FreeAddress(t),
+		t: t, config: config, binary: builtBinary(t, config.Race, config.Planted), kafka: FreeAddress(t), http: FreeAddress(t),
 		logPath: filepath.Join(logDir(t), "millrace.log"),
 	}
 	t.Cleanup(m.judge)
@@ -155,6 +172,7 @@ func (m *Millrace) Restart() {
 	m.t.Helper()
 	line := append(append(slices.Clone(m.config.Prefix), m.binary), m.arguments()...)
 	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Env = environment(m.config.Planted)
 	// Its own pipe, not StdoutPipe: Wait would close that one under the reader.
 	stdout, writer, err := os.Pipe()
 	if err != nil {

@@ -64,7 +64,9 @@ func (n *Node) Write() {
 func (n *Node) Start() {
 	n.t.Helper()
 	line := append(slices.Clone(n.prefix), n.binary, "broker", "start", "-c", n.configPath)
-	n.process = startProcess(n.t, fmt.Sprintf("node %d", n.id), exec.Command(line[0], line[1:]...), n.logPath)
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Env = environment(n.cluster.config.Planted)
+	n.process = startProcess(n.t, fmt.Sprintf("node %d", n.id), cmd, n.logPath)
 	n.paused = false
 }
 
