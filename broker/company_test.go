@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -28,9 +29,10 @@ func freeVoters(t *testing.T) (voters []Voter) {
 	return voters
 }
 
-// startTrio starts three brokers of one new cluster in this process.
-func startTrio(t *testing.T) []*Broker {
+// startTrio starts three brokers of one new cluster in this process. What they log goes to others, too.
+func startTrio(t *testing.T, others ...io.Writer) []*Broker {
 	t.Helper()
+	logger := slog.New(slog.NewTextHandler(io.MultiWriter(append(others, t.Output())...), nil))
 	voters := freeVoters(t)
 	brokers := make([]*Broker, len(voters))
 	var starting sync.WaitGroup
@@ -39,7 +41,7 @@ func startTrio(t *testing.T) []*Broker {
 			NodeID: v.NodeID, Directory: t.TempDir(), KafkaAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0", ShutdownGrace: 10 * time.Second,
 			Cluster: Cluster{Address: v.Address, InitialVoters: voters},
 			Static:  map[string]string{"offsets.topic.num.partitions": "1", "transaction.state.log.num.partitions": "3"},
-		}, slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", v.NodeID))
+		}, logger.With("node", v.NodeID))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,9 +70,13 @@ func (s *Services) KeepProducerIDs(ctx context.Context) {
 		short, low := s.producers.short()
 		var again <-chan time.Time
 		if short {
-			if first, count, err := s.allocateProducerIDs(ctx); err == nil && count > 0 {
+			first, count, err := s.allocateProducerIDs(ctx)
+			if err == nil && count > 0 {
 				s.producers.stock(first, count)
 				continue
+			}
+			if ctx.Err() == nil {
+				s.Logger.Info("no producer ids could be put by; they are asked for again", "error", err)
 			}
 			again = time.After(reserveRetry)
 		}
