@@ -24,14 +24,15 @@ import (
 // flowConfig says what a flow sends and reads.
 type flowConfig struct {
 	topic         string
-	partitions    int // default 6
-	idempotent    int // producers; default 3
-	careless      int // producers that are not idempotent
-	transactional int // producers of transactions; readers read what is committed then, and one reads everything
-	assigned      int // readers of all partitions; default 2
-	grouped       int // members of a group that commits; default 2
-	trusting      int // readers that take what one node sends as it comes
-	sizeBytes     int // of a value, at least; default 100
+	partitions    int   // default 6
+	idempotent    int   // producers; default 3
+	careless      int   // producers that are not idempotent
+	transactional int   // producers of transactions; readers read what is committed then, and one reads everything
+	assigned      int   // readers of all partitions; default 2
+	grouped       int   // members of a group that commits; default 2
+	trusting      int   // readers that take what one node sends as it comes
+	sizeBytes     int   // of a value, at least; default 100
+	batchBytes    int32 // of a transaction's batch, at most; default: the client's
 	pause         time.Duration
 	patient       bool // the client's own timeouts, as an application has them that sets none
 	spoiled       bool // the broker has a planted fault: what a reader is told is the checker's business alone

@@ -38,8 +38,12 @@ func (f *flow) transact(ctx context.Context, number int) {
 // transactor is the life of one client.
 func (f *flow) transactor(ctx context.Context, id string) {
 	process := f.rec.Process(checker.Client{})
-	cl := f.client(kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout), kgo.DefaultProduceTopic(f.cfg.topic),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	opts := []kgo.Opt{kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout), kgo.DefaultProduceTopic(f.cfg.topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0)}
+	if f.cfg.batchBytes > 0 {
+		opts = append(opts, kgo.ProducerBatchMaxBytes(f.cfg.batchBytes), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	}
+	cl := f.client(opts...)
 	defer cl.Close()
 	for sequence := int32(0); ctx.Err() == nil; {
 		if err := cl.BeginTransaction(); err != nil {

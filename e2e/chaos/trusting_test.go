@@ -30,7 +30,7 @@ func (f *flow) readTrusting(ctx context.Context) {
 		return
 	}
 	request := kmsg.NewPtrFetchRequest()
-	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = 500, 1, 1<<20
+	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = 500, 16<<10, 1<<20 // several batches an answer
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic, topic.TopicID = f.cfg.topic, topics[f.cfg.topic].ID
 	for p := range int32(f.cfg.partitions) {
