@@ -101,7 +101,7 @@ func (p *Partition) configured(l *log.Log) {
 }
 
 func stateOf(p *image.Partition) isr.State {
-	return isr.State{LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR, Recovering: recovering(p)}
+	return isr.State{LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR, Lost: p.LostReplicas(), Recovering: recovering(p)}
 }
 
 // hosts reports whether this broker has a replica of the partition.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/e2e/harness"
@@ -180,10 +181,12 @@ func mustTellOfLostDisk(t *testing.T, m *harness.Millrace, lost *disk) {
 }
 
 // One of two disks of one broker goes away under load. The controller hears which replicas it cannot use, others lead
-// their partitions, and nobody waits for an operator; with the disk repaired the broker is in sync again.
+// their partitions, and nobody waits for an operator, nor for the time after which a follower lags, be it in a partition that
+// is written to all the time or in one that idled; with the disk repaired the broker is in sync again.
 func TestDiskOfABrokerInAClusterFails(t *testing.T) {
 	good, bad := newDisk(t, 512), newDisk(t, 512)
-	s := newScene(t, sceneConfig{flow: flowConfig{partitions: 8}, allowed: diskFaults(), own: func(id int) map[string]string {
+	lag := map[string]string{"replica.lag.time.max.ms": "30000"}
+	s := newScene(t, sceneConfig{flow: flowConfig{partitions: 8}, allowed: diskFaults(), settings: lag, own: func(id int) map[string]string {
 		if id != 1 {
 			return nil
 		}
@@ -194,6 +197,13 @@ func TestDiskOfABrokerInAClusterFails(t *testing.T) {
 	if len(onBad) == 0 || len(partitionsOn(t, good, "chaos")) == 0 {
 		t.Fatalf("partitions %v are on the one disk of broker 1, want some on each", onBad)
 	}
+	s.createTopic("idle", 8, map[string]*string{"min.insync.replicas": kadm.StringPtr("2")})
+	once := startTimedProducers(t, s.Addresses(), "idle", 8)
+	once.awaitMore(80)
+	once.finish()
+	s.createTopic("busy", 8, map[string]*string{"min.insync.replicas": kadm.StringPtr("2")})
+	busy := startTimedProducers(t, s.Addresses(), "busy", 8)
+	busy.awaitMore(80)
 	led := s.ledBy(1)
 	if !slices.ContainsFunc(onBad, func(p int32) bool { return slices.Contains(led, p) }) {
 		t.Fatalf("broker 1 leads %v, and none of those on the disk that is to fail: %v", led, onBad)
@@ -209,6 +219,10 @@ func TestDiskOfABrokerInAClusterFails(t *testing.T) {
 	})
 	t.Logf("leadership moved %v after the disk was lost", time.Since(began).Round(time.Millisecond))
 	s.flow.mustProgress("with a disk lost", 30*time.Second, nil)
+	again := startTimedProducers(t, s.Addresses(), "idle", 8)
+	again.awaitMore(400)
+	again.finish()
+	busy.awaitMore(400)
 	if status, body, err := s.Node(1).Get("/healthz/ready"); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, bad.dir("logs")) {
 		t.Errorf("with a disk lost /healthz/ready answers %d %s (%v), want 503 and the directory", status, body, err)
 	}
@@ -218,6 +232,7 @@ func TestDiskOfABrokerInAClusterFails(t *testing.T) {
 	s.Node(1).Restart()
 	s.flow.mustProgress("with the disk repaired", 30*time.Second, nil)
 	s.awaitInSync(60 * time.Second)
+	busy.finish()
 	s.flow.finish()
 	s.StopAll()
 }

@@ -283,7 +283,7 @@ func (n *node) follow(img *image.Image) {
 
 func (n *node) followPartition(i int, p *image.Partition) {
 	r := &n.roles[i]
-	state := isr.State{LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR, Recovering: p.RecoveryState == image.Recovering}
+	state := isr.State{LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, Replicas: p.Replicas, ISR: p.ISR, Lost: p.LostReplicas(), Recovering: p.RecoveryState == image.Recovering}
 	switch {
 	case p.Leader == n.id && r.leading != nil && r.leading.core.Epoch() == p.LeaderEpoch:
 		if r.leading.core.Update(state) {

@@ -64,6 +64,15 @@ func (p *Partition) Reassigning() bool { return len(p.AddingReplicas)+len(p.Remo
 // LostDirectory stands for the log directory of a replica whose log its broker cannot use (Kafka's DirectoryId.LOST).
 func LostDirectory() [16]byte { return [16]byte{15: 1} }
 
+// GoneDirectory stands for no directory at all: the replica's log is not there any more, and it begins anew. It is said to
+// the controller and is in no image. Ours, of the ids that Kafka keeps for itself (DirectoryId.reserved).
+func GoneDirectory() [16]byte { return [16]byte{15: 64} }
+
+// CountsOn reports whether anything says that a broker has records of the partition, or had before its log was lost.
+func (p *Partition) CountsOn(broker int32) bool {
+	return slices.Contains(p.ISR, broker) || slices.Contains(p.ELR, broker) || slices.Contains(p.LastKnownELR, broker) || p.Lost(broker)
+}
+
 // Lost reports whether a broker has said that it cannot use its log of the partition.
 func (p *Partition) Lost(broker int32) bool {
 	if len(p.Directories) == 0 {
@@ -71,6 +80,16 @@ func (p *Partition) Lost(broker int32) bool {
 	}
 	at := slices.Index(p.Replicas, broker)
 	return at >= 0 && at < len(p.Directories) && p.Directories[at] == LostDirectory()
+}
+
+// LostReplicas lists the brokers that have said that they cannot use their logs of the partition.
+func (p *Partition) LostReplicas() (lost []int32) {
+	for at, directory := range p.Directories {
+		if directory == LostDirectory() && at < len(p.Replicas) {
+			lost = append(lost, p.Replicas[at])
+		}
+	}
+	return lost
 }
 
 // Throttled reports whether a broker copies the partition on the controller's own account and so within

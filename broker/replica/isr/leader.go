@@ -16,6 +16,7 @@ type State struct {
 	PartitionEpoch int32
 	Replicas       []int32
 	ISR            []int32
+	Lost           []int32 // replicas whose brokers cannot use their logs: they fetch nothing and join nothing
 	// Recovering says that the leader was elected unclean and has not said yet that it has settled.
 	Recovering bool
 }
@@ -46,6 +47,7 @@ type Leader struct {
 	partitionEpoch int32
 	replicas       int       // how many there are, this one included
 	isr            []int32   // committed; sorted
+	lost           []int32   // of State
 	recovering     bool      // of State
 	pending        *Proposal // under way; nil: none
 	holdOff        time.Time // no proposal before: the last one was refused
@@ -104,7 +106,7 @@ func Lead(s Start) *Leader {
 func (l *Leader) adopt(s State) {
 	l.partitionEpoch, l.replicas, l.recovering = s.PartitionEpoch, len(s.Replicas), s.Recovering
 	before := l.isr
-	l.isr = sorted(s.ISR)
+	l.isr, l.lost = sorted(s.ISR), s.Lost
 	l.pending = nil
 	old := l.followers
 	l.followers = make([]follower, 0, len(s.Replicas))
@@ -116,7 +118,7 @@ func (l *Leader) adopt(s State) {
 		if i := slices.IndexFunc(old, func(o follower) bool { return o.id == id }); i >= 0 {
 			f = old[i]
 		}
-		if slices.Contains(before, id) && !slices.Contains(l.isr, id) {
+		if slices.Contains(l.lost, id) || slices.Contains(before, id) && !slices.Contains(l.isr, id) {
 			f.left()
 		}
 		l.followers = append(l.followers, f)
@@ -216,9 +218,10 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// mayJoin says whether a follower out of sync is near enough to become in sync.
+// mayJoin says whether a follower out of sync is near enough to become in sync. One whose log is lost is not, however near it
+// was: it would hold back what is committed for MaxLag, and the controller would not have it.
 func (l *Leader) mayJoin(f *follower, logEnd int64, now time.Time, known Broker) bool {
-	return !slices.Contains(l.isr, f.id) && f.offset != unknown && eligible(f, known) && l.caughtUp(f, logEnd, now)
+	return !slices.Contains(l.isr, f.id) && !slices.Contains(l.lost, f.id) && f.offset != unknown && eligible(f, known) && l.caughtUp(f, logEnd, now)
 }
 
 // eligible is KIP-903: the start of the broker that fetches is the one that the image knows as active.

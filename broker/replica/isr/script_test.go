@@ -19,14 +19,14 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into the
 // TestScripts runs testdata/*.txt: what happens to the leader of a partition, a line each, and below it, indented, what
 // comes of it. The leader is broker 1; every broker is active with epoch 10 times its id unless said otherwise.
 //
-//	lead epoch=E partition=P replicas=1,2,3 isr=1,2,3 end=N held=N hw=N [min=N] [recovering] [continues]
+//	lead epoch=E partition=P replicas=1,2,3 isr=1,2,3 [lost=3] end=N held=N hw=N [min=N] [recovering] [continues]
 //	append N              the log end moves up
 //	held N                this replica holds that much
 //	fetch ID OFFSET [start=N] [broker=EPOCH]
 //	wait DURATION         time passes, then Tick
 //	propose               as the shell does when it is told that it is worth it
 //	answer ok|ERROR [partition=P isr=1,2]
-//	image partition=P replicas=.. isr=..
+//	image partition=P replicas=.. isr=.. [lost=..]
 //	broker ID EPOCH active|away
 //	min N                 min.insync.replicas
 //	low START             the low watermark when this replica's log begins at START
@@ -206,6 +206,8 @@ func (w *world) parseState(f []string) State {
 			s.Replicas = w.ids(value)
 		case "isr":
 			s.ISR = w.ids(value)
+		case "lost":
+			s.Lost = w.ids(value)
 		}
 	}
 	return s

@@ -49,10 +49,10 @@ func (l *Leader) EnoughInSync() bool {
 }
 
 // LowWatermark is the smallest log start offset of the replicas whose brokers live, this one's being logStart. Kafka
-// answers DeleteRecords once it has reached what was asked for.
+// answers DeleteRecords once it has reached what was asked for. Unlike there, nobody waits for a replica whose log is lost.
 func (l *Leader) LowWatermark(logStart int64, brokers Brokers) int64 {
 	for i := range l.followers {
-		if f := &l.followers[i]; brokers(f.id).Active {
+		if f := &l.followers[i]; brokers(f.id).Active && !slices.Contains(l.lost, f.id) {
 			logStart = min(logStart, f.logStart)
 		}
 	}
