@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -59,13 +60,14 @@ func newCompany(b *Broker) (*company, error) {
 	if c.listener, err = listen("cluster.address", b.cfg.Cluster.Address); err != nil {
 		return nil, err
 	}
-	c.lost = &lostReplicas{
-		nodeID: b.cfg.NodeID, image: func() *image.Image { return b.metadata.Image() }, epoch: c.epoch, logger: b.logger, woken: make(chan struct{}, 1),
-		offline: func() []*replica.Partition { return b.replicas.Offline() },
+	c.lost = newLostReplicas(lostReplicas{
+		nodeID: b.cfg.NodeID, image: func() *image.Image { return b.metadata.Image() }, epoch: c.epoch, logger: b.logger,
+		irregular: func() []*replica.Partition { return b.replicas.Irregular() },
 		ask: func(ctx context.Context, request *kmsg.AssignReplicasToDirsRequest) (*kmsg.AssignReplicasToDirsResponse, error) {
 			return askController[*kmsg.AssignReplicasToDirsResponse](ctx, c, request)
 		},
-	}
+		settled: func() { c.lifecycle.Poke() },
+	})
 	c.mux = peer.NewMux(c.listener, c.peers)
 	c.pool, c.asking = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
 	c.marking, c.verifying = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
@@ -183,7 +185,8 @@ func (c *company) prepare() error {
 	}
 	c.lifecycle = newLifecycle(lifecycleConfig{
 		NodeID: b.cfg.NodeID, Register: func() *kmsg.BrokerRegistrationRequest { r := *registration; return &r },
-		Offline: b.offlineDirectories, MetadataOffset: func() int64 { return int64(c.handled.Load()) },
+		Registered: c.lost.wake, Accounted: c.accounted,
+		Offline: c.offlineDirectories, MetadataOffset: func() int64 { return int64(c.handled.Load()) },
 		OwnEpoch: func() int64 {
 			if own := b.metadata.Image().Broker(b.cfg.NodeID); own != nil {
 				return own.Epoch
@@ -205,6 +208,44 @@ func (c *company) prepare() error {
 	return nil
 }
 
+// accounted reports whether the controller may let this broker serve: it knows of each replica that this start of the broker
+// has not, or cannot use. What counts then is what lies in directories that work.
+func (c *company) accounted() bool {
+	own := c.b.metadata.Image().Broker(c.b.cfg.NodeID)
+	return own != nil && own.Epoch == c.epoch() && c.lost.untold() == 0 && len(c.missingDirectories(own)) == 0
+}
+
+// offlineDirectories are the log directories that the controller is to strike off: those that have failed since the start,
+// and those that were not there then. Not before it knows which replicas lay there: nothing else tells the next start of this
+// broker that there is something to tell.
+func (c *company) offlineDirectories() (ids [][16]byte) {
+	own := c.b.metadata.Image().Broker(c.b.cfg.NodeID)
+	if own == nil || own.Epoch != c.epoch() {
+		return nil
+	}
+	ids = c.missingDirectories(own)
+	for _, dir := range c.b.dirs {
+		if slices.Contains(own.Directories, dir.ID()) && c.b.replicas.GivenUp(dir) {
+			ids = append(ids, dir.ID())
+		}
+	}
+	if len(ids) > 0 && c.lost.untold() > 0 {
+		return nil
+	}
+	return ids
+}
+
+// missingDirectories are those that this broker's registration has and this start of it does not have.
+func (c *company) missingDirectories(own *image.Broker) (ids [][16]byte) {
+	here := c.b.directoryIDs()
+	for _, id := range own.Directories {
+		if !slices.Contains(here, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // apply follows the metadata, after replicas and groups have. A broker that stops waits until every other says that its
 // image holds the new leaders, so a change of any broker is answered by a heartbeat now.
 func (c *company) apply(delta *image.Delta) {
@@ -215,11 +256,12 @@ func (c *company) apply(delta *image.Delta) {
 	c.lost.wake()
 }
 
-// watchController probes every broker when this node becomes the controller.
+// watchController probes every broker when this node becomes the controller, and tells every new one what it does not know.
 func (c *company) watchController() {
 	led := false
 	for {
 		_, _, changed := c.b.metadata.WatchLeader()
+		c.lost.retry()
 		if leads := c.b.metadata.IsController(); leads && !led {
 			c.departures.SuspectAll()
 			led = true

@@ -28,7 +28,12 @@ type lifecycleConfig struct {
 	NodeID int32
 	// Register makes the request that tells the controller of this start of the process.
 	Register func() *kmsg.BrokerRegistrationRequest
-	// Offline returns the ids of log directories that failed.
+	// Registered is called once this node has handled the metadata of its registration. It must not wait.
+	Registered func()
+	// Accounted reports whether the controller knows what this start of the broker does not have of what it had before. Until
+	// then the broker wants to stay fenced.
+	Accounted func() bool
+	// Offline returns the ids of log directories that failed or are not there, once the controller knows what lay in them.
 	Offline func() [][16]byte
 	// MetadataOffset is the index up to which this node has handled the metadata log; Await waits for one.
 	MetadataOffset func() int64
@@ -46,7 +51,7 @@ type lifecycleConfig struct {
 
 // lifecycle keeps this broker registered at the controller and its session there alive. Kafka: BrokerLifecycleManager.
 //
-//	register -> fenced -> (image holds the registration) heartbeat -> unfenced -> heartbeats ... -> wants to stop -> may stop
+//	register -> fenced -> (image holds the registration, and what is lost here) heartbeat -> unfenced -> heartbeats ... -> wants to stop -> may stop
 //
 // A broker whose controller cannot be reached goes on as it is: whether it is fenced is for others to say, and it hears of
 // it by the metadata log.
@@ -204,6 +209,7 @@ func (l *lifecycle) register(controller int32, changed <-chan struct{}) error {
 		return fmt.Errorf("wait for the metadata of the registration: %w", err)
 	}
 	l.epoch.Store(answer.BrokerEpoch)
+	l.cfg.Registered()
 	l.cfg.Logger.Info("registered", "controller", controller, "broker.epoch", answer.BrokerEpoch)
 	return nil
 }
@@ -212,7 +218,7 @@ func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.D
 	request := kmsg.NewPtrBrokerHeartbeatRequest()
 	request.BrokerID, request.BrokerEpoch = l.cfg.NodeID, l.epoch.Load()
 	request.CurrentMetadataOffset, request.OfflineLogDirs = l.cfg.MetadataOffset(), l.cfg.Offline()
-	request.WantShutdown = l.stopping()
+	request.WantShutdown, request.WantFence = l.stopping(), l.fenced.Load() && !l.cfg.Accounted()
 	response, err := l.ask(controller, changed, request)
 	if err != nil {
 		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, err)

@@ -27,6 +27,13 @@ type script struct {
 	beats      []time.Time
 	last       kmsg.BrokerHeartbeatRequest
 	mayStop    bool
+	unsettled  bool // the controller does not know what this broker has lost
+}
+
+func (s *script) isAccounted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.unsettled
 }
 
 func (s *script) Controller() (int32, bool, <-chan struct{}) {
@@ -94,6 +101,7 @@ func (s *script) Send(ctx context.Context, nodeID int32, request kmsg.Request) (
 func startLifecycle(s *script) *lifecycle {
 	l := newLifecycle(lifecycleConfig{
 		NodeID: 1, Register: kmsg.NewPtrBrokerRegistrationRequest, Offline: func() [][16]byte { return nil },
+		Registered: func() {}, Accounted: s.isAccounted,
 		MetadataOffset: func() int64 { return 7 }, Await: func(context.Context, uint64) error { return nil },
 		Controller: s.Controller, Send: s.Send, OwnEpoch: s.ownEpoch,
 		Interval: func() time.Duration { return 500 * time.Millisecond }, Timeout: func() time.Duration { return 3 * time.Second },
@@ -104,6 +112,43 @@ func startLifecycle(s *script) *lifecycle {
 }
 
 func newScript() *script { return &script{leader: 2, changed: make(chan struct{})} }
+
+// A broker that has lost replicas wants to stay fenced until the controller knows of them, and says at once when it does. Once
+// it serves, what it loses then does not fence it.
+func TestBrokerStaysFencedUntilItsLossesAreKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		s.fenced, s.unsettled = true, true
+		l := startLifecycle(s)
+		synctest.Wait()
+		time.Sleep(10 * time.Second)
+		s.set(func() {
+			if len(s.beats) < 20 || !s.last.WantFence {
+				t.Errorf("after %d heartbeats it wants to stay fenced: %v", len(s.beats), s.last.WantFence)
+			}
+			s.unsettled, s.beats = false, nil
+		})
+		l.Poke()
+		synctest.Wait()
+		s.set(func() {
+			if len(s.beats) != 1 || s.last.WantFence {
+				t.Errorf("with everything told it sends %d heartbeats, and wants to stay fenced: %v", len(s.beats), s.last.WantFence)
+			}
+			s.fenced = false
+		})
+		if err := l.AwaitUnfenced(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.set(func() { s.unsettled = true })
+		time.Sleep(time.Second)
+		s.set(func() {
+			if s.last.WantFence {
+				t.Error("a broker that serves wants to be fenced because it has lost a replica")
+			}
+		})
+		l.Stop(context.Background(), false)
+	})
+}
 
 func TestBrokerRegistersAndKeepsItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

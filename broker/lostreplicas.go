@@ -16,46 +16,83 @@ import (
 const (
 	// maxLostPerRequest is Kafka's bound on the replicas in one request (AssignmentsManager).
 	maxLostPerRequest = 2250
-	// lostRetry is the pause between two attempts, and between an answer and the look whether the image says so.
-	lostRetry = 100 * time.Millisecond
+	// minLostPause and maxLostPause bound the pause before the same is told again. It doubles.
+	minLostPause = 100 * time.Millisecond
+	maxLostPause = 10 * time.Second
+	// lostPatience bounds one attempt.
+	lostPatience = 5 * time.Second
 )
 
 // lostReplicas tells the controller which replicas this broker cannot use, because their log directory failed or their
-// log is damaged, so that others lead those partitions (AssignReplicasToDirs, KIP-858). What the image does not say yet is
-// told again and again: an answer that was lost and a controller that is new need nothing of their own.
+// log is damaged, so that others lead those partitions (AssignReplicasToDirs, KIP-858); which it does not have any more,
+// because another disk is there now; and which of them it can use again, since it was started anew. What the image does not
+// say yet is told again and again: an answer that was lost and a controller that is new need nothing of their own.
 type lostReplicas struct {
-	nodeID  int32
-	offline func() []*replica.Partition
-	image   func() *image.Image
-	epoch   func() int64 // of this broker's registration, -1 before it
-	ask     func(ctx context.Context, request *kmsg.AssignReplicasToDirsRequest) (*kmsg.AssignReplicasToDirsResponse, error)
-	logger  *slog.Logger
-	woken   chan struct{} // a token when there may be something to tell
+	nodeID    int32
+	irregular func() []*replica.Partition // who may have something to tell
+	image     func() *image.Image
+	epoch     func() int64 // of this broker's registration, -1 before it
+	ask       func(ctx context.Context, request *kmsg.AssignReplicasToDirsRequest) (*kmsg.AssignReplicasToDirsResponse, error)
+	settled   func() // called when everything has been told
+	logger    *slog.Logger
+	woken     chan struct{} // a token when there may be something to tell
+	elected   chan struct{} // a token when another controller is there, which may not refuse
+}
+
+func newLostReplicas(l lostReplicas) *lostReplicas {
+	l.woken, l.elected = make(chan struct{}, 1), make(chan struct{}, 1)
+	return &l
 }
 
 // wake makes it look now. It does not wait.
-func (l *lostReplicas) wake() {
+func (l *lostReplicas) wake() { token(l.woken) }
+
+// retry makes it tell now what there is to tell. It does not wait.
+func (l *lostReplicas) retry() { token(l.elected) }
+
+func token(to chan struct{}) {
 	select {
-	case l.woken <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
 
-// run tells until ctx ends.
+// run tells until ctx ends. As long as the same is left to tell the pauses grow, whatever wakes it: a controller that refuses
+// will go on to.
 func (l *lostReplicas) run(ctx context.Context) {
-	told := 0 // untold replicas at the last look, so that it is logged once
+	var (
+		told  int           // was untold at the last attempt; 0: there was nothing
+		pause time.Duration // after it
+		due   time.Time     // when the same may be told again
+		fault bool          // it was logged that the controller does not take it
+	)
 	for {
 		var again <-chan time.Time
-		if request, untold := l.request(); untold > 0 {
-			if err := l.tell(ctx, request); err != nil && ctx.Err() == nil && untold != told {
-				l.logger.Warn("the controller does not know yet that replicas are offline, trying again", "replicas", untold, "error", oneLine(err))
+		request, untold := l.request()
+		if untold == 0 {
+			if told > 0 {
+				l.settled()
 			}
-			told, again = untold, time.After(lostRetry)
+			told, pause, fault = 0, 0, false
 		} else {
-			told = 0
+			if untold != told {
+				pause, due = 0, time.Time{}
+			}
+			if !time.Now().Before(due) {
+				err := l.tell(ctx, request)
+				if err != nil && ctx.Err() == nil && !fault {
+					l.logger.Warn("the controller does not know yet which replicas are lost here, trying again", "replicas", untold, "error", oneLine(err))
+					fault = true
+				}
+				told, pause = untold, min(max(2*pause, minLostPause), maxLostPause)
+				due = time.Now().Add(pause)
+			}
+			again = time.After(time.Until(due))
 		}
 		select {
 		case <-l.woken:
+		case <-l.elected:
+			due = time.Time{}
 		case <-again:
 		case <-ctx.Done():
 			return
@@ -63,7 +100,13 @@ func (l *lostReplicas) run(ctx context.Context) {
 	}
 }
 
-// request names the replicas that cannot be used and that the image does not call lost, as many as go into one request.
+// untold is how many replicas the controller is yet to be told of.
+func (l *lostReplicas) untold() int {
+	_, untold := l.request()
+	return untold
+}
+
+// request names the replicas of which the image does not say what is so, as many as go into one request.
 func (l *lostReplicas) request() (r *kmsg.AssignReplicasToDirsRequest, untold int) {
 	epoch, img := l.epoch(), l.image()
 	if epoch < 0 {
@@ -71,37 +114,64 @@ func (l *lostReplicas) request() (r *kmsg.AssignReplicasToDirsRequest, untold in
 	}
 	r = kmsg.NewPtrAssignReplicasToDirsRequest()
 	r.BrokerID, r.BrokerEpoch = l.nodeID, epoch
-	directory := kmsg.AssignReplicasToDirsRequestDirectory{ID: image.LostDirectory()}
-	at := map[image.TopicID]int{}
-	for _, p := range l.offline() {
+	for _, p := range l.irregular() {
 		t := img.TopicByID(p.Topic.ID)
-		if t == nil || t.Partition(p.Number) == nil || !holds(t.Partition(p.Number), l.nodeID) {
+		if t == nil {
 			continue
 		}
-		if untold++; untold > maxLostPerRequest {
+		directory, tell := l.directory(p, t.Partition(p.Number))
+		if !tell {
 			continue
 		}
-		i, known := at[t.ID]
-		if !known {
-			i = len(directory.Topics)
-			at[t.ID] = i
-			directory.Topics = append(directory.Topics, kmsg.AssignReplicasToDirsRequestDirectoryTopic{TopicID: t.ID})
+		if untold++; untold <= maxLostPerRequest {
+			addReplica(r, directory, t.ID, p.Number)
 		}
-		topic := &directory.Topics[i]
-		topic.Partitions = append(topic.Partitions, kmsg.AssignReplicasToDirsRequestDirectoryTopicPartition{Partition: p.Number})
 	}
-	r.Directories = append(r.Directories, directory)
 	return r, untold
 }
 
-// holds reports whether an image counts on a broker's replica.
+// directory is what is to be told of where a replica lies, if the image does not say it.
+func (l *lostReplicas) directory(p *replica.Partition, state *image.Partition) (id [16]byte, tell bool) {
+	switch {
+	case state == nil || !holds(state, l.nodeID):
+		return id, false
+	case p.Gone():
+		return image.GoneDirectory(), state.CountsOn(l.nodeID)
+	case p.Offline():
+		return image.LostDirectory(), !state.Lost(l.nodeID)
+	case p.Log() != nil && state.Lost(l.nodeID):
+		return p.Log().Dir().ID(), true
+	}
+	return id, false
+}
+
+// holds reports whether a broker has a replica.
 func holds(p *image.Partition, broker int32) bool {
 	for _, id := range p.Replicas {
 		if id == broker {
-			return !p.Lost(broker)
+			return true
 		}
 	}
 	return false
+}
+
+// addReplica names a replica in a request, below its directory and topic.
+func addReplica(r *kmsg.AssignReplicasToDirsRequest, directory [16]byte, topic image.TopicID, partition int32) {
+	d := 0
+	for d < len(r.Directories) && r.Directories[d].ID != directory {
+		d++
+	}
+	if d == len(r.Directories) {
+		r.Directories = append(r.Directories, kmsg.AssignReplicasToDirsRequestDirectory{ID: directory})
+	}
+	topics := &r.Directories[d].Topics
+	last := len(*topics) - 1 // partitions come topic by topic
+	if last < 0 || (*topics)[last].TopicID != topic {
+		*topics = append(*topics, kmsg.AssignReplicasToDirsRequestDirectoryTopic{TopicID: topic})
+		last++
+	}
+	named := &(*topics)[last]
+	named.Partitions = append(named.Partitions, kmsg.AssignReplicasToDirsRequestDirectoryTopicPartition{Partition: partition})
 }
 
 func (l *lostReplicas) tell(ctx context.Context, request *kmsg.AssignReplicasToDirsRequest) error {
@@ -125,6 +195,3 @@ func (l *lostReplicas) tell(ctx context.Context, request *kmsg.AssignReplicasToD
 	}
 	return nil
 }
-
-// lostPatience bounds one attempt.
-const lostPatience = 5 * time.Second

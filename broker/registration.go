@@ -53,17 +53,6 @@ func (b *Broker) directoryIDs() [][16]byte {
 	return ids
 }
 
-// offlineDirectories are the log directories that failed since the start.
-func (b *Broker) offlineDirectories() [][16]byte {
-	var ids [][16]byte
-	for _, dir := range b.dirs {
-		if dir.Err() != nil {
-			ids = append(ids, dir.ID())
-		}
-	}
-	return ids
-}
-
 // register tells the metadata where this broker, which is alone, is.
 func (b *Broker) register(ctx context.Context) error {
 	listeners, err := b.listeners()

@@ -52,7 +52,15 @@ func (m *Manager) begin(delta *image.Delta) (first bool) {
 	m.see(delta.To)
 	first = !m.initialized
 	m.initialized = true
+	if own := delta.To.Broker(m.cfg.NodeID); first && own != nil {
+		m.lacksDirs = slices.ContainsFunc(own.Directories, func(id [16]byte) bool { return !m.hasDir(id) })
+	}
 	return first
+}
+
+// hasDir reports whether a log directory was opened at the start.
+func (m *Manager) hasDir(id [16]byte) bool {
+	return slices.ContainsFunc(m.cfg.Dirs, func(d *log.Dir) bool { return d.ID() == id })
 }
 
 // put makes or updates a topic and adds its partitions of this broker whose state changes.
@@ -83,7 +91,12 @@ func (m *Manager) put(change image.TopicChange, first bool, changed []roleChange
 		if p == nil {
 			p = &Partition{Topic: t, Number: number, manager: m, name: t.Name + "-" + strconv.Itoa(int(number))}
 			next[number] = p
-			found = m.claim(p, first)
+			found = m.claim(p, state, first)
+		} else if p.gone.Load() && !state.CountsOn(m.cfg.NodeID) {
+			p.beginAnew()
+		}
+		if state.Lost(m.cfg.NodeID) {
+			m.someIrregular.Store(true)
 		}
 		changed = append(changed, roleChange{p, state, found})
 	}
@@ -122,8 +135,10 @@ func (m *Manager) followBrokers(delta *image.Delta) {
 	}
 }
 
-// claim gives a partition the directory that holds it; it reports whether one does.
-func (m *Manager) claim(p *Partition, first bool) bool {
+// claim gives a partition the directory that holds it; it reports whether one does. One that existed before the start and is
+// in none was never written to, unless a directory is missing: then it is offline. Where that one may come back it stays so;
+// else its log is gone, and it begins anew as soon as nobody counts on it.
+func (m *Manager) claim(p *Partition, state *image.Partition, first bool) bool {
 	key := diskKey{log.TopicID(p.Topic.ID), p.Number}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -134,12 +149,20 @@ func (m *Manager) claim(p *Partition, first bool) bool {
 		p.dir = dir
 		return true
 	}
-	if first && m.cfg.MissingDirs {
+	if gone := (m.lacksDirs || state.Lost(m.cfg.NodeID)) && state.CountsOn(m.cfg.NodeID); first && (m.cfg.MissingDirs || gone) {
 		err := error(kerr.KafkaStorageError)
+		p.gone.Store(!m.cfg.MissingDirs)
 		p.offline.Store(&err)
 		m.tellOffline()
 	}
 	return false
+}
+
+// beginAnew lets a partition whose log is gone begin with an empty one: the metadata says that nobody counts on it.
+func (p *Partition) beginAnew() {
+	p.manager.cfg.Logger.Info("a replica whose log is gone begins anew", "topic", p.Topic.Name, "partition", p.Number)
+	p.gone.Store(false)
+	p.offline.Store(nil)
 }
 
 // openAll opens logs, several at a time: after an unclean stop each may have to be recovered.

@@ -41,6 +41,12 @@ func newCluster(t *testing.T, fs ...vfs.FS) *cluster {
 
 func (c *cluster) start() {
 	c.t.Helper()
+	if err := c.tryStart(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cluster) tryStart() error {
 	logger := slog.New(slog.DiscardHandler)
 	c.dirs = nil
 	for i, fs := range c.fs {
@@ -49,16 +55,20 @@ func (c *cluster) start() {
 		}
 		dir, err := log.OpenDir(log.DirConfig{Path: fmt.Sprint("/data", i), FS: fs, Clock: time.Now, Logger: logger, ClusterID: "c", NodeID: 1})
 		if err != nil {
-			c.t.Fatal(err)
+			return err
 		}
 		c.dirs = append(c.dirs, dir)
 	}
-	var err error
-	c.Manager, err = New(Config{NodeID: 1, Dirs: c.dirs, MissingDirs: c.missing, CleanerInterval: 5 * time.Millisecond, Settings: config.NewResolver(1, nil), Clock: time.Now, Logger: logger})
+	manager, err := New(Config{NodeID: 1, Dirs: c.dirs, MissingDirs: c.missing, CleanerInterval: 5 * time.Millisecond, Settings: config.NewResolver(1, nil), Clock: time.Now, Logger: logger})
 	if err != nil {
-		c.t.Fatal(err)
+		for _, dir := range c.dirs {
+			_ = dir.Close()
+		}
+		return err
 	}
+	c.Manager = manager
 	c.Apply(image.Difference(image.Empty(), c.image))
+	return nil
 }
 
 func (c *cluster) stop() {

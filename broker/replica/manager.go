@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,7 @@ type Manager struct {
 	scrubber *scrub.Scrubber      // fixed after New
 	current  atomic.Pointer[view] // of the last delta
 
-	someOffline atomic.Bool // a partition went offline since the start
+	someIrregular atomic.Bool // Irregular has returned something, or would
 
 	metrics    *metrics // fixed after New
 	throttles  throttles
@@ -80,6 +81,8 @@ type Manager struct {
 	dirLoad     map[*log.Dir]int             // guarded by mu: partitions by directory
 	onDisk      map[diskKey]*log.Dir         // guarded by mu: found at start and not yet claimed
 	initialized bool                         // guarded by mu: the first delta was applied
+	lacksDirs   bool                         // guarded by mu: the broker had log directories, as the first delta says, that it has not
+	givenUp     map[*log.Dir]bool            // guarded by mu: failed, and every partition in it is offline
 	caughtUp    bool                         // guarded by mu: the image holds everything from before the start
 	defaults    *Settings                    // guarded by mu: of topics without overrides; nil: to be resolved
 }
@@ -102,7 +105,7 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m := &Manager{
 		cfg: cfg, ended: make(chan struct{}), byID: map[image.TopicID]*Topic{}, byName: map[string]map[string]*Topic{},
-		dirLoad: map[*log.Dir]int{}, onDisk: map[diskKey]*log.Dir{}, sessions: map[int32]*FollowerSession{},
+		dirLoad: map[*log.Dir]int{}, onDisk: map[diskKey]*log.Dir{}, sessions: map[int32]*FollowerSession{}, givenUp: map[*log.Dir]bool{},
 	}
 	m.cfg.setDefaults()
 	m.see(image.Empty())
@@ -111,7 +114,12 @@ func New(cfg Config) (*Manager, error) {
 	for _, dir := range cfg.Dirs {
 		m.dirLoad[dir] = 0
 		for _, tp := range dir.Partitions() {
-			m.onDisk[diskKey{tp.TopicID, tp.Partition}] = dir
+			key := diskKey{tp.TopicID, tp.Partition}
+			if other := m.onDisk[key]; other != nil {
+				return nil, fmt.Errorf("partition %s-%d is in two log directories, %s and %s: one was away when the other took its place; remove it there",
+					tp.Topic, tp.Partition, other.Path(), dir.Path())
+			}
+			m.onDisk[key] = dir
 		}
 	}
 	var err error

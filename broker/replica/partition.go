@@ -26,6 +26,7 @@ type Partition struct {
 	removed    atomic.Bool
 	log        atomic.Pointer[log.Log] // nil until first used
 	offline    atomic.Pointer[error]   // why the log cannot be used
+	gone       atomic.Bool             // it is offline until nobody counts on it, and then begins anew; see claim
 
 	highWatermark atomic.Int64
 	known         atomic.Bool  // the high watermark can be told to readers

@@ -44,42 +44,6 @@ func (m *Manager) applyRetention() {
 	}
 }
 
-// watchDir takes the partitions of a directory offline when it fails; those of other directories go on.
-func (m *Manager) watchDir(dir *log.Dir) {
-	select {
-	case <-m.ended:
-		return
-	case <-dir.Failed():
-	}
-	m.cfg.Logger.Error("log directory offline", "path", dir.Path(), "error", dir.Err())
-	for _, p := range m.Partitions() {
-		if l := p.log.Load(); l != nil && l.Dir() == dir {
-			p.takeOffline(storageError(dir.Err()))
-		}
-	}
-}
-
-// tellOffline says that Offline has one more.
-func (m *Manager) tellOffline() {
-	m.someOffline.Store(true)
-	if m.cfg.Offline != nil {
-		m.cfg.Offline()
-	}
-}
-
-// Offline returns the partitions whose logs on this broker cannot be used.
-func (m *Manager) Offline() (offline []*Partition) {
-	if !m.someOffline.Load() {
-		return nil
-	}
-	for _, p := range m.Partitions() {
-		if p.logErr() != nil {
-			offline = append(offline, p)
-		}
-	}
-	return offline
-}
-
 // chooseDir returns the working directory with the fewest partitions and counts one more there; nil when none works.
 func (m *Manager) chooseDir() *log.Dir {
 	m.mu.Lock()

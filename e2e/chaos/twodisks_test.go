@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/e2e/harness"
 )
@@ -235,6 +237,137 @@ func TestDiskOfABrokerInAClusterFails(t *testing.T) {
 	busy.finish()
 	s.flow.finish()
 	s.StopAll()
+}
+
+// A broker of a cluster starts without one of its two disks, then with it repaired, then with an empty one in its place. Each
+// time it is only what lay there that it does not serve, does not lead, or has to copy: also where nobody else has a replica.
+func TestBrokerOfAClusterStartsWithoutADisk(t *testing.T) {
+	good, bad := newDisk(t, 512), newDisk(t, 512)
+	s := newScene(t, sceneConfig{flow: flowConfig{partitions: 8}, allowed: diskFaults(), own: func(id int) map[string]string {
+		if id != 1 {
+			return nil
+		}
+		return map[string]string{"data.log_directories": good.dir("logs") + "," + bad.dir("logs")}
+	}})
+	s.createLonely("lonely", 6, 1)
+	s.awaitInSync(30 * time.Second)
+	p := newProbe(t, s.Node(1).Address(), "lonely", nil, 0)
+	for partition := range int32(6) {
+		if err := p.produce(partition, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onBad := partitionsOn(t, bad, "lonely")
+	if len(onBad) == 0 || len(onBad) == 6 {
+		t.Fatalf("partitions %v of 6 are on the one disk, want some on each", onBad)
+	}
+
+	s.Node(1).Kill()
+	bad.powerLoss(0)
+	s.Node(1).Restart()
+	s.mustServe("with a disk missing", onBad)
+	s.flow.mustProgress("with a disk missing", 30*time.Second, nil)
+	s.awaitOnlyBehind("with a disk missing", partitionsOn(t, good, "chaos"))
+
+	s.Node(1).Kill()
+	bad.repair()
+	s.Node(1).Restart()
+	s.mustServe("with the disk repaired", nil)
+	s.awaitInSync(60 * time.Second)
+	for _, partition := range onBad {
+		if end := s.endOffset("lonely", partition); end < 1 {
+			t.Errorf("with the disk repaired partition %d of lonely ends at %d: its records are gone", partition, end)
+		}
+	}
+
+	s.Node(1).Kill()
+	if err := os.RemoveAll(bad.dir("logs")); err != nil {
+		t.Fatal(err)
+	}
+	s.Node(1).Restart()
+	s.mustServe("with an empty disk", onBad)
+	s.awaitInSync(60 * time.Second)
+	s.flow.finish()
+	s.StopAll()
+}
+
+// createLonely makes a topic whose partitions have one replica each, on the same node.
+func (s *scene) createLonely(name string, partitionCount, id int32) {
+	s.t.Helper()
+	request := kmsg.NewPtrCreateTopicsRequest()
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, -1, -1
+	for partition := range partitionCount {
+		topic.ReplicaAssignment = append(topic.ReplicaAssignment, kmsg.CreateTopicsRequestTopicReplicaAssignment{Partition: partition, Replicas: []int32{id}})
+	}
+	request.Topics = append(request.Topics, topic)
+	harness.Await(s.t, "create topic "+name, 30*time.Second, func(ctx context.Context) error {
+		answer, err := request.RequestWith(ctx, s.flow.clients[0])
+		if err != nil {
+			return err
+		}
+		return kerr.ErrorForCode(answer.Topics[0].ErrorCode)
+	})
+}
+
+// mustServe wants every partition of lonely to take a record from its only replica, but for those that are lost: they have no
+// leader.
+func (s *scene) mustServe(when string, lost []int32) {
+	s.t.Helper()
+	admin, done := s.admin()
+	defer done()
+	for partition := range int32(6) {
+		harness.Await(s.t, fmt.Sprintf("partition %d of lonely %s", partition, when), 30*time.Second, func(ctx context.Context) error {
+			topics, err := admin.ListTopics(ctx, "lonely")
+			if err != nil {
+				return err
+			}
+			p := topics["lonely"].Partitions[partition]
+			if slices.Contains(lost, partition) {
+				if p.Leader >= 0 || len(p.ISR) > 0 {
+					return fmt.Errorf("it lay on the lost disk and has leader %d and ISR %v", p.Leader, p.ISR)
+				}
+				return nil
+			}
+			if p.Leader != 1 {
+				return fmt.Errorf("it has leader %d", p.Leader)
+			}
+			return newProbe(s.t, s.Node(1).Address(), "lonely", nil, 0).produce(partition, 10)
+		})
+	}
+}
+
+// awaitOnlyBehind waits until node 1 is in sync where its replicas lie on a disk that works, and nowhere else.
+func (s *scene) awaitOnlyBehind(when string, onGood []int32) {
+	s.t.Helper()
+	harness.Await(s.t, "the replicas of broker 1 in sync "+when, 60*time.Second, func(ctx context.Context) error {
+		partitions, err := s.partitions(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range partitions {
+			if inSync := slices.Contains(p.ISR, 1); inSync != slices.Contains(onGood, p.Partition) {
+				return fmt.Errorf("partition %d has ISR %v, and those on its good disk are %v", p.Partition, p.ISR, onGood)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *scene) endOffset(topic string, partition int32) (end int64) {
+	s.t.Helper()
+	admin, done := s.admin()
+	defer done()
+	harness.Await(s.t, "end offset of "+topic, 30*time.Second, func(ctx context.Context) error {
+		offsets, err := admin.ListEndOffsets(ctx, topic)
+		if err != nil {
+			return err
+		}
+		o, _ := offsets.Lookup(topic, partition)
+		end = o.Offset
+		return o.Err
+	})
+	return end
 }
 
 // ledBy lists the partitions that a node leads.

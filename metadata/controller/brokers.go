@@ -24,7 +24,12 @@ type Registration struct {
 //
 // After an unclean stop Kafka also takes it out of every ELR, because what it had confirmed may have been in memory only.
 // Ours confirms what is on its disk, so it stays eligible, unless the topic is write-cached or the disk is not there any
-// more (a log directory that was registered before is not now).
+// more (none of the log directories that were registered before).
+//
+// Where some of them are there, what lies on those counts as before. Which replicas lay on the others only the broker can
+// tell, since it knows which it has; it does so (AssignDirectories) while it is fenced, and then says that the others are
+// offline. Until then the registration keeps their ids: whenever the broker crashes meanwhile, its next start finds that
+// there is something to tell.
 func (c *Controller) RegisterBroker(img *image.Image, r Registration) (command.Group, error) {
 	b, before := r.Broker, img.Broker(r.Broker.ID)
 	if err := checkDirectories(img, &b); err != nil {
@@ -32,6 +37,7 @@ func (c *Controller) RegisterBroker(img *image.Image, r Registration) (command.G
 	}
 	if before != nil && before.Incarnation == b.Incarnation {
 		b.Epoch, b.Fenced, b.InControlledShutdown = before.Epoch, before.Fenced, before.InControlledShutdown
+		b.Directories = before.Directories // less those that went offline, and with those that are not accounted for
 		return command.Group{command.RegisterBroker{Broker: &b, KeepEpoch: true}}, nil
 	}
 	if before != nil && !before.Fenced && r.Alive {
@@ -39,8 +45,8 @@ func (c *Controller) RegisterBroker(img *image.Image, r Registration) (command.G
 			"recently restarted this should self-resolve once the heartbeat manager expires the broker's session.")
 	}
 	d := c.newDraft(img)
-	d.forgetLost(b.ID)
 	if r.Alone {
+		d.forgetLost(b.ID)
 		d.restartAlone(b.ID)
 	} else {
 		d.removeStopped(&b, before)
@@ -65,9 +71,15 @@ func checkDirectories(img *image.Image, b *image.Broker) error {
 
 // removeStopped takes a broker that was stopped out of the ISRs, and out of the ELRs where it may have lost records.
 func (d *draft) removeStopped(b, before *image.Broker) {
-	if before == nil || slices.ContainsFunc(before.Directories, func(id [16]byte) bool { return !slices.Contains(b.Directories, id) }) {
+	if before == nil {
 		d.forget(b.ID)
 		return
+	}
+	if lacking := missing(before.Directories, b.Directories); len(lacking) > 0 && len(lacking) == len(before.Directories) {
+		d.forget(b.ID)
+		return
+	} else if len(lacking) > 0 {
+		b.Directories = slices.Concat(b.Directories, lacking)
 	}
 	clean := b.Epoch == before.Epoch
 	member := func(p *image.Partition) bool {
@@ -88,12 +100,18 @@ func (d *draft) forget(id int32) {
 	member := func(p *image.Partition) bool {
 		return p.Leader == id || slices.Contains(p.ISR, id) || slices.Contains(p.ELR, id) || slices.Contains(p.LastKnownELR, id)
 	}
-	d.each(member, func(td *topicDraft, i int32, p *image.Partition) {
-		change := td.change(p, acceptable(d.img, -1, id))
-		change.target.ISR, change.target.LastKnownELR, change.lost = without(p.ISR, id), without(p.LastKnownELR, id), id
-		change.gone = true
-		td.put(i, change)
-	})
+	d.each(member, func(td *topicDraft, i int32, p *image.Partition) { d.forgetReplica(td, i, p, id) })
+}
+
+// forgetReplica takes a broker whose log of one partition is gone out of whatever says that it has records.
+func (d *draft) forgetReplica(td *topicDraft, i int32, p *image.Partition, id int32) {
+	change := td.change(p, acceptable(d.img, -1, id))
+	change.target.ISR, change.target.LastKnownELR, change.lost = without(p.ISR, id), without(p.LastKnownELR, id), id
+	change.gone = true
+	if p.Lost(id) {
+		change.target.Directories = assigned(p, slices.Index(p.Replicas, id), [16]byte{})
+	}
+	td.put(i, change)
 }
 
 // restartAlone gives the only broker the partitions that it led, or can lead, under new leader epochs.

@@ -21,8 +21,9 @@ type DirectoryAssignment struct {
 // nothing and is in no ISR (ReplicationControlManager.handleAssignReplicasToDirs). The errors are in the order of the
 // assignments.
 //
-// Our brokers tell only of replicas whose logs they cannot use, as lying in image.LostDirectory: where the others lie
-// changes nothing here, and to know it would cost a record for each replica.
+// Our brokers tell only of replicas whose logs they cannot use (image.LostDirectory), whose logs are not there any more
+// (image.GoneDirectory: from then on nothing says that they have records), and of those that they can use again. Where the
+// others lie changes nothing here, and to know it would cost a record for each replica.
 func (c *Controller) AssignDirectories(img *image.Image, brokerID int32, brokerEpoch int64, assignments []DirectoryAssignment) ([]error, command.Group, error) {
 	if err := CheckBrokerEpoch(img, brokerID, brokerEpoch); err != nil {
 		return nil, nil, err
@@ -49,14 +50,19 @@ func (d *draft) assignDirectory(b *image.Broker, a DirectoryAssignment) error {
 	if at < 0 {
 		return refused(kerr.NotLeaderForPartition, fmt.Sprintf("Broker %d is no replica of the partition.", b.ID))
 	}
-	directory, lostBy := a.Directory, int32(-1)
-	if !slices.Contains(b.Directories, a.Directory) {
-		directory, lostBy = image.LostDirectory(), b.ID
+	switch {
+	case a.Directory == image.GoneDirectory():
+		d.forgetReplica(td, a.Partition, p, b.ID)
+	case slices.Contains(b.Directories, a.Directory):
+		change := td.change(p, acceptable(d.img, -1, -1))
+		change.target.Directories = assigned(p, at, a.Directory)
+		td.put(a.Partition, change)
+	default:
+		change := td.change(p, acceptable(d.img, -1, b.ID))
+		change.target.Directories = assigned(p, at, image.LostDirectory())
+		change.target.ISR = without(p.ISR, b.ID)
+		td.put(a.Partition, change)
 	}
-	change := td.change(p, acceptable(d.img, -1, lostBy))
-	change.target.Directories = assigned(p, at, directory)
-	change.target.ISR = without(p.ISR, lostBy)
-	td.put(a.Partition, change)
 	return nil
 }
 
@@ -71,7 +77,8 @@ func assigned(p *image.Partition, at int, directory [16]byte) [][16]byte {
 	return directories
 }
 
-// forgetLost forgets which replicas a broker could not use before it was started anew: it tells of those that it still cannot.
+// forgetLost forgets which replicas a broker could not use before it was started anew. For one that is alone: others say
+// which they can use again.
 func (d *draft) forgetLost(id int32) {
 	lost := func(p *image.Partition) bool { return p.Lost(id) }
 	d.each(lost, func(td *topicDraft, i int32, p *image.Partition) {
@@ -79,4 +86,14 @@ func (d *draft) forgetLost(id int32) {
 		change.target.Directories = assigned(p, slices.Index(p.Replicas, id), [16]byte{})
 		td.put(i, change)
 	})
+}
+
+// missing lists the directories that a broker had and that an incarnation of it does not have.
+func missing(before, now [][16]byte) (ids [][16]byte) {
+	for _, id := range before {
+		if !slices.Contains(now, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

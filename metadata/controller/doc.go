@@ -17,7 +17,7 @@
 // (RecoveryState) from an election that was asked for, by request or by its topic's settings.
 //
 // Where Kafka takes a replica that stopped uncleanly out of the ELR, ours stays: it confirms what is on its disk. It goes if
-// the topic is write-cached, or if a log directory is gone (RegisterBroker). Three more things are stricter than there, found
+// the topic is write-cached, or if its log is gone (RegisterBroker, AssignDirectories). Three more things are stricter than there, found
 // by the random histories: nobody stays eligible who is no replica any more, or beside an ISR that commits without them, and a
 // cancelled reassignment does not leave a partition without anybody who has its records.
 //

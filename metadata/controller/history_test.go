@@ -24,15 +24,9 @@ type history struct {
 	parts   map[string]*modelPartition // by topic id and number
 }
 
-type modelBroker struct {
-	incarnation byte
-	disk        byte
-	running     bool
-	cleanEpoch  int64 // it stopped cleanly at this epoch; 0: it did not
-}
-
 type modelPartition struct {
 	logs      map[int32][]int // what each broker has, committed or not
+	stored    map[int32][]int // what each broker has on a disk that is away
 	committed []int
 	gone      bool // a disk was lost or an unclean leader elected: records may be lost by request
 }
@@ -46,9 +40,9 @@ func newHistory(t *rapid.T) *history {
 	h.c.newTopicID = func() image.TopicID { h.ids++; return image.TopicID{15: h.ids} }
 	h.apply(Bootstrap("cluster", ""))
 	for id := int32(1); id <= modelBrokers; id++ {
-		h.brokers[id] = &modelBroker{disk: byte(id)}
+		h.brokers[id] = &modelBroker{disks: [2]byte{byte(id), byte(id) + 5}}
 		h.start(id)
-		h.apply(h.c.UnfenceBroker(h.img, id))
+		h.unfence(id)
 	}
 	for i, minISR := range []string{"1", "2", "2"} {
 		settings := map[string]*string{minISRKey: &minISR}
@@ -82,7 +76,7 @@ func (h *history) apply(g command.Group) {
 func (h *history) model(t *image.Topic, i int32) *modelPartition {
 	key := fmt.Sprint(t.ID, i)
 	if h.parts[key] == nil {
-		h.parts[key] = &modelPartition{logs: map[int32][]int{}}
+		h.parts[key] = &modelPartition{logs: map[int32][]int{}, stored: map[int32][]int{}}
 	}
 	return h.parts[key]
 }
@@ -124,7 +118,7 @@ func (h *history) check(before *image.Image) {
 		if p.LeaderEpoch < o.LeaderEpoch || p.PartitionEpoch < o.PartitionEpoch || p.Leader != o.Leader && p.LeaderEpoch == o.LeaderEpoch {
 			h.t.Fatalf("%s: epochs do not follow %s", name, partitionText(i, o))
 		}
-		if p.Leader >= 0 && p.Leader != o.Leader && h.brokers[p.Leader].running { // who is gone serves nothing until it registers anew
+		if p.Leader >= 0 && p.Leader != o.Leader && h.serves(p.Leader, t, i) {
 			h.elected(name, p, o, m)
 		}
 	})
@@ -152,13 +146,14 @@ func (h *history) minISR(t *image.Topic) int {
 func (h *history) start(id int32) {
 	b := h.brokers[id]
 	b.incarnation++
-	registration := image.Broker{ID: id, Incarnation: [16]byte{b.incarnation}, Epoch: b.cleanEpoch, Rack: string('a' + id%3), Directories: [][16]byte{{b.disk}}}
+	registration := image.Broker{ID: id, Incarnation: [16]byte{b.incarnation}, Epoch: b.cleanEpoch, Rack: string('a' + id%3), Directories: b.directories()}
 	group, err := h.c.RegisterBroker(h.img, Registration{Broker: registration})
 	if err != nil {
 		h.t.Fatalf("register %d: %v", id, err)
 	}
 	h.apply(group)
 	b.running, b.cleanEpoch = true, 0
+	h.lookAround(id)
 }
 
 // crash stops a broker at once. What it had in memory only is lost, which may be anything of a topic with write caching.
@@ -181,17 +176,10 @@ func (h *history) stopCleanly(id int32) {
 	h.brokers[id].running, h.brokers[id].cleanEpoch = false, h.img.Broker(id).Epoch
 }
 
-// loseDisk empties the disk of a broker that is stopped.
-func (h *history) loseDisk(id int32) {
-	h.brokers[id].disk += 10
-	h.brokers[id].cleanEpoch = 0
-	h.each(func(_ *image.Topic, _ int32, _ *image.Partition, m *modelPartition) { delete(m.logs, id) })
-}
-
 // replicate lets one partition live on: records come, followers copy, the high watermark moves, the ISR follows.
 func (h *history) replicate(t *image.Topic, i int32, all bool) {
 	p, m := t.Partition(i), h.model(t, i)
-	if p.Leader < 0 || !h.brokers[p.Leader].running {
+	if p.Leader < 0 || !h.brokers[p.Leader].running || !h.usable(p.Leader, t, i) {
 		return
 	}
 	if !all {
@@ -203,7 +191,7 @@ func (h *history) replicate(t *image.Topic, i int32, all bool) {
 		if id == p.Leader {
 			continue
 		}
-		able := h.brokers[id].running && h.img.Broker(id).Active()
+		able := h.brokers[id].running && h.img.Broker(id).Active() && h.usable(id, t, i)
 		if copied := able && (all || rapid.Bool().Draw(h.t, "copies")); copied {
 			m.logs[id] = slices.Clone(m.logs[p.Leader])
 		}
@@ -215,6 +203,7 @@ func (h *history) replicate(t *image.Topic, i int32, all bool) {
 	if p.RecoveryState == image.Recovering {
 		isr = isr[:1]
 	}
+	isr = slices.DeleteFunc(isr, func(m ISRMember) bool { return p.Lost(m.ID) })
 	change := ISRChange{TopicID: t.ID, Partition: i, LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch, ISR: isr}
 	_, group, err := h.c.AlterPartitions(h.img, p.Leader, h.img.Broker(p.Leader).Epoch, []ISRChange{change})
 	if err != nil {
@@ -244,7 +233,7 @@ func (h *history) step() {
 	topics := slices.Collect(h.img.AllTopics())
 	topic := topics[rapid.IntRange(0, len(topics)-1).Draw(h.t, "topic")]
 	partition := rapid.Int32Range(0, int32(topic.PartitionCount())-1).Draw(h.t, "partition")
-	switch rapid.SampledFrom([]string{"live", "live", "live", "live", "crash", "fence", "stop", "start", "start", "unfence", "unfence", "disk", "reassign", "cancel", "elect", "balance", "min", "drain", "moves"}).Draw(h.t, "step") {
+	switch rapid.SampledFrom([]string{"live", "live", "live", "live", "crash", "fence", "stop", "start", "start", "unfence", "unfence", "tell", "tell", "disk", "reassign", "cancel", "elect", "balance", "min", "drain", "moves"}).Draw(h.t, "step") {
 	case "live":
 		h.replicate(topic, partition, false)
 	case "crash":
@@ -263,12 +252,14 @@ func (h *history) step() {
 		}
 	case "unfence":
 		if b.running && b.incarnation == registered.Incarnation[0] {
-			h.apply(h.c.UnfenceBroker(h.img, id))
+			h.unfence(id)
+		}
+	case "tell":
+		if b.running {
+			h.tell(id)
 		}
 	case "disk":
-		if !b.running && rapid.IntRange(0, 3).Draw(h.t, "unlucky") == 0 {
-			h.loseDisk(id)
-		}
+		h.disk(id)
 	case "reassign":
 		h.reassign(topic, partition, h.drawReplicas())
 	case "cancel":
@@ -357,10 +348,13 @@ func (h *history) settle() {
 // heal starts everybody and lets everything be copied.
 func (h *history) heal() {
 	for id := int32(1); id <= modelBrokers; id++ {
+		h.mendDisks(id)
 		if !h.brokers[id].running {
 			h.start(id)
 		}
-		h.apply(h.c.UnfenceBroker(h.img, id))
+		for h.tell(id) {
+		}
+		h.unfence(id)
 	}
 	for range 6 {
 		h.each(func(t *image.Topic, i int32, _ *image.Partition, _ *modelPartition) {

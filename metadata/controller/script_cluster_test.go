@@ -17,7 +17,9 @@ func (w *world) clusterVerb(name string) func([]string) string {
 		"shutdown":        func(args []string) string { return w.change(w.c.ShutDownBroker(w.img, number(args[0])), nil) },
 		"unregister":      func(args []string) string { return w.change(w.c.UnregisterBroker(w.img, number(args[0]))) },
 		"offline":         w.offline,
-		"lost":            w.lost,
+		"lost":            func(args []string) string { return w.assign(args, image.LostDirectory()) },
+		"gone":            func(args []string) string { return w.assign(args, image.GoneDirectory()) },
+		"found":           func(args []string) string { return w.assign(args, [16]byte{byte(number(args[3]))}) },
 		"isr":             w.isr,
 		"elect":           w.elect,
 		"balance-leaders": func([]string) string { return w.round(w.c.BalanceLeaders(w.img)) },
@@ -103,6 +105,9 @@ func (w *world) register(args []string) string {
 	s := w.change(w.c.RegisterBroker(w.img, r))
 	if b := w.img.Broker(r.Broker.ID); b != nil && b.Incarnation == r.Broker.Incarnation {
 		s = fmt.Sprintf("registered at epoch %d, fenced %v\n", b.Epoch, b.Fenced) + strings.TrimPrefix(s, "ok")
+		for _, id := range missing(b.Directories, r.Broker.Directories) {
+			s += fmt.Sprintf("to be accounted for: directory %d\n", id[0])
+		}
 	}
 	return s
 }
@@ -115,8 +120,8 @@ func (w *world) offline(args []string) string {
 	return w.change(w.c.OfflineDirectories(w.img, number(args[0]), dirs), nil)
 }
 
-func (w *world) lost(args []string) string {
-	id, assignment := number(args[0]), DirectoryAssignment{TopicID: image.TopicID{0: 0xee}, Partition: number(args[2]), Directory: image.LostDirectory()}
+func (w *world) assign(args []string, directory [16]byte) string {
+	id, assignment := number(args[0]), DirectoryAssignment{TopicID: image.TopicID{0: 0xee}, Partition: number(args[2]), Directory: directory}
 	if t := w.img.Topic("default", args[1]); t != nil {
 		assignment.TopicID = t.ID
 	}

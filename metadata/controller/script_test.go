@@ -27,6 +27,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print into the
 //	fence|unfence|shutdown|unregister ID
 //	offline ID DIR[+DIR...]
 //	lost ID NAME PARTITION                           (the broker cannot use its log)
+//	gone ID NAME PARTITION                           (the broker does not have its log any more)
+//	found ID NAME PARTITION DIR                      (the broker can use it again)
 //	isr NAME PARTITION LEADER MEMBER[@EPOCH]+... [epoch=N] [pepoch=N] [broker-epoch=N] [recovering]
 //	elect preferred|unclean NAME PARTITION[+PARTITION...] | all
 //	balance-leaders
