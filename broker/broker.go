@@ -44,7 +44,7 @@ type Broker struct {
 	company                     *company // nil: this node is alone
 	metadata                    *metadata.Node
 	dirs                        []*log.Dir
-	leftOut                     []error // log directories that could not be opened, each with its path
+	leftOut                     []leftOut // log directories that could not be opened
 	replicas                    *replica.Manager
 	groups                      *group.Service
 	transactions                *txn.Service
@@ -66,6 +66,12 @@ type Broker struct {
 	background sync.WaitGroup // joined by Close
 	closing    chan struct{}  // closed when Close begins
 	fatal      chan error     // capacity 1: why the process must end
+}
+
+// leftOut is a log directory that could not be opened.
+type leftOut struct {
+	path string
+	err  error // has the path, too
 }
 
 // requestMemoryBytes bounds what the requests of all connections may take while they are read, and again once they are decoded.
@@ -111,6 +117,9 @@ func (b *Broker) services() *api.Services {
 		MaxFetchBytes:    int(settings.Int32("fetch.max.bytes")),
 		Advertised:       advertised,
 		Transactions:     b.verifier,
+	}
+	for _, dir := range b.leftOut {
+		services.MissingLogDirs = append(services.MissingLogDirs, dir.path)
 	}
 	if b.company != nil {
 		services.InternalListener, services.Peers, services.Departures = internalListener, b.company.asking, b.company

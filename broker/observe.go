@@ -3,7 +3,6 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/millrace-io/millrace/broker/gateway"
 )
@@ -78,7 +77,10 @@ func (b *Broker) leaderFault() error {
 }
 
 func (b *Broker) directoryFault() error {
-	faults := slices.Clone(b.leftOut)
+	var faults []error
+	for _, dir := range b.leftOut {
+		faults = append(faults, dir.err)
+	}
 	for _, dir := range b.dirs {
 		faults = append(faults, dir.Err())
 	}

@@ -172,14 +172,14 @@ func (b *Broker) openDirectories() error {
 		if !isDiskError(err) {
 			return err
 		}
-		b.leftOut = append(b.leftOut, err)
+		b.leftOut = append(b.leftOut, leftOut{path, err})
 		b.registry.MustRegister(log.OfflineGauge(path, func() bool { return true }))
 	}
 	if len(b.dirs) == 0 {
-		return errors.Join(b.leftOut...)
+		return b.directoryFault()
 	}
-	for _, err := range b.leftOut {
-		b.logger.Error("log directory left out", "error", oneLine(err))
+	for _, dir := range b.leftOut {
+		b.logger.Error("log directory left out", "error", oneLine(dir.err))
 	}
 	return nil
 }

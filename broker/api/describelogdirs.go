@@ -34,11 +34,18 @@ func describeLogDirs(s *Services, c *Call, r *kmsg.DescribeLogDirsRequest) kmsg.
 		dir := dirs[0]
 		if l := p.Log(); l != nil {
 			dir = l.Dir()
+		} else if p.Offline() {
+			continue // it lies in a directory that could not be opened
 		}
 		byDir[dir] = append(byDir[dir], p)
 	}
 	for _, dir := range dirs {
 		answer.Dirs = append(answer.Dirs, describeLogDir(dir, byDir[dir]))
+	}
+	for _, path := range s.MissingLogDirs {
+		d := kmsg.NewDescribeLogDirsResponseDir()
+		d.Dir, d.ErrorCode = absolutePath(path), kerr.KafkaStorageError.Code
+		answer.Dirs = append(answer.Dirs, d)
 	}
 	tagLogFaults(answer, s.logFaults(c.Identity.Tenant))
 	return answer
@@ -59,10 +66,7 @@ func askedLogDirs(r *kmsg.DescribeLogDirsRequest, p *replica.Partition) bool {
 
 func describeLogDir(dir *log.Dir, partitions []*replica.Partition) kmsg.DescribeLogDirsResponseDir {
 	d := kmsg.NewDescribeLogDirsResponseDir()
-	d.Dir = dir.Path()
-	if absolute, err := filepath.Abs(d.Dir); err == nil {
-		d.Dir = absolute
-	}
+	d.Dir = absolutePath(dir.Path())
 	if dir.Err() != nil {
 		d.ErrorCode = kerr.KafkaStorageError.Code
 		return d
@@ -84,4 +88,11 @@ func describeLogDir(dir *log.Dir, partitions []*replica.Partition) kmsg.Describe
 		topic.Partitions = append(topic.Partitions, described)
 	}
 	return d
+}
+
+func absolutePath(path string) string {
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return path
 }

@@ -201,6 +201,24 @@ func TestDescribeLogDirs(t *testing.T) {
 	}
 }
 
+// A log directory that could not be opened at the start is told as one that has failed, as Kafka does.
+func TestDescribeLogDirsTellsOfAMissingOne(t *testing.T) {
+	n := startNode(t)
+	n.services.MissingLogDirs = []string{"/lost/logs"}
+	n.topic("orders", 1, nil)
+	c := n.dial()
+	c.produce("orders", 0, "a")
+	r := kmsg.NewPtrDescribeLogDirsRequest()
+	r.Version = r.MaxVersion()
+	dirs := c.request(r).(*kmsg.DescribeLogDirsResponse).Dirs
+	if len(dirs) != 2 || dirs[0].ErrorCode != 0 || len(dirs[0].Topics) != 1 {
+		t.Fatalf("%+v", dirs)
+	}
+	if d := dirs[1]; d.Dir != "/lost/logs" || d.ErrorCode != kerr.KafkaStorageError.Code || len(d.Topics) != 0 {
+		t.Errorf("the missing one is told as %+v", d)
+	}
+}
+
 func TestDescribeProducers(t *testing.T) {
 	n := startNode(t)
 	id := n.topic("orders", 1, nil)

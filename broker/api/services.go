@@ -24,7 +24,9 @@ type Services struct {
 	NodeID   int32
 	Metadata *metadata.Node
 	Replicas *replica.Manager
-	Groups   *group.Service
+	// MissingLogDirs are the paths of log directories that could not be opened at the start: DescribeLogDirs tells of them.
+	MissingLogDirs []string
+	Groups         *group.Service
 	// Shares serves share groups where partitions are led, ShareStates is the share coordinator.
 	Shares      *share.Manager
 	ShareStates *state.Service

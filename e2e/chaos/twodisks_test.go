@@ -117,6 +117,7 @@ func TestStartsWithoutALostDisk(t *testing.T) {
 	bad.powerLoss(0)
 	m.Restart()
 	mustTellOfLostDisk(t, m, bad)
+	mustBeDescribedAsLost(t, m.Address(), bad.dir("logs"))
 	p = newProbe(t, m.Address(), "chaos", ledger, probing+1)
 	for partition := range int32(4) {
 		err := p.produce(partition, 10)
@@ -179,6 +180,20 @@ func mustTellOfLostDisk(t *testing.T, m *harness.Millrace, lost *disk) {
 	metrics := m.Metrics()
 	if want := `millrace_log_dir_offline{dir="` + lost.dir("logs") + `"} 1`; !strings.Contains(metrics, want) {
 		t.Errorf("metrics lack %s", want)
+	}
+}
+
+// mustBeDescribedAsLost wants DescribeLogDirs, which `millrace cluster health` reads, to name a directory as failed.
+func mustBeDescribedAsLost(t *testing.T, address, directory string) {
+	t.Helper()
+	client := newClient(t, address)
+	defer client.Close()
+	dirs, err := kadm.NewClient(client).DescribeAllLogDirs(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := dirs[1][directory]; !errors.Is(d.Err, kerr.KafkaStorageError) || len(d.Topics) != 0 {
+		t.Errorf("DescribeLogDirs says of %s: %v, %d topics; all: %+v", directory, d.Err, len(d.Topics), dirs)
 	}
 }
 
@@ -266,6 +281,7 @@ func TestBrokerOfAClusterStartsWithoutADisk(t *testing.T) {
 	bad.powerLoss(0)
 	s.Node(1).Restart()
 	s.mustServe("with a disk missing", onBad)
+	mustBeDescribedAsLost(t, s.Node(1).Address(), bad.dir("logs"))
 	s.flow.mustProgress("with a disk missing", 30*time.Second, nil)
 	s.awaitOnlyBehind("with a disk missing", partitionsOn(t, good, "chaos"))
 
