@@ -59,7 +59,9 @@ func startTrio(t *testing.T, others ...io.Writer) []*Broker {
 	t.Cleanup(func() {
 		var stopping sync.WaitGroup
 		for _, b := range brokers {
-			stopping.Go(func() { _ = b.Close() })
+			if b != nil { // else the test has stopped it
+				stopping.Go(func() { _ = b.Close() })
+			}
 		}
 		stopping.Wait()
 	})
