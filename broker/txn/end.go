@@ -74,11 +74,25 @@ func (r endRequest) decideV2(s state, now time.Time) decision {
 	case s.isPrepared() && s.status == r.outcome(prepareCommit, prepareAbort):
 		return decision{hold: true}
 	case retry && s.status == r.outcome(completeCommit, completeAbort):
-		return decision{answer: Producer{s.producerID, s.epoch}}
+		return r.again(s, now)
 	case s.status == ongoing, !s.isPrepared() && !retry && !r.commit:
 		return r.prepare(s, now)
 	}
 	return refuse(kerr.InvalidTxnState)
+}
+
+// again answers a retry. After a fence at the last epoch that a producer is given (the transaction timed out) the epoch is one that no
+// producer may have, since no marker could have a later one: then the producer goes on under another id (KAFKA-20090).
+func (r endRequest) again(s state, now time.Time) decision {
+	switch {
+	case s.epoch <= lastClientEpoch:
+		return decision{answer: Producer{s.producerID, s.epoch}}
+	case r.fresh == noProducerID:
+		return decision{wantsProducerID: true}
+	}
+	next := s.moved(s.status, now)
+	next.producerID, next.epoch = r.fresh, 0
+	return decision{next: &next, answer: Producer{next.producerID, next.epoch}}
 }
 
 func (r endRequest) prepare(s state, now time.Time) decision {

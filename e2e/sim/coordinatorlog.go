@@ -34,13 +34,15 @@ func (s span) number(place int) (int32, bool) {
 }
 
 // layout is which partitions there are.
-type layout struct{ data, states, offsets span }
+type layout struct{ data, states, offsets, passing span }
 
 func newLayout() layout {
-	return layout{data: span{topicName, 0, 3}, states: span{statesTopic, 3, 2}, offsets: span{offsetsTopic, 5, 1}}
+	return layout{
+		data: span{topicName, 0, 3}, states: span{statesTopic, 3, 2}, offsets: span{offsetsTopic, 5, 1}, passing: span{passingTopic, 6, generations},
+	}
 }
 
-func (l layout) partitions() int { return l.offsets.first + int(l.offsets.count) }
+func (l layout) partitions() int { return l.passing.first + int(l.passing.count) }
 
 // place is the partition of a topic among all.
 func (l layout) place(topic string, number int32) (int, bool) {

@@ -33,7 +33,7 @@ type entry struct {
 
 // place is a record and the partition that it was sent to.
 type place struct {
-	partition int32
+	partition int // by its place among all
 	value     value
 }
 
@@ -67,7 +67,7 @@ type shown struct {
 func newLedger(t *transactions) *ledger {
 	l := &ledger{
 		t: t, instances: make([]int32, idCount), entries: make([][]*entry, idCount), latest: make([]txn.Producer, idCount),
-		owners: map[txn.Producer]string{}, calmCommits: make([]int, idCount), running: make([]int, idCount), shown: make([]shown, t.layout.data.count),
+		owners: map[txn.Producer]string{}, calmCommits: make([]int, idCount), running: make([]int, idCount), shown: make([]shown, t.layout.partitions()),
 	}
 	for i := range l.latest {
 		l.latest[i] = txn.Producer{ID: -1, Epoch: -1}
@@ -116,6 +116,13 @@ func (l *ledger) given(p *producing, by string, before, now txn.Producer) {
 	if now.ID < before.ID || now.ID == before.ID && now.Epoch <= before.Epoch {
 		l.t.w.violate("epoch went back: %s gave %d/%d to %s, and %d/%d had been given before", by, now.ID, now.Epoch, me, before.ID, before.Epoch)
 	}
+	if now.ID != before.ID && before.ID >= 0 {
+		if before.Epoch >= lastClientEpoch {
+			l.t.w.Stats.Exhausted++
+		} else {
+			l.t.w.Stats.Expired++
+		}
+	}
 	if other, taken := l.owners[now]; taken && other != me {
 		l.t.w.violate("epoch given twice: %s gave %d/%d to %s, which is that of %s", by, now.ID, now.Epoch, me, other)
 	}
@@ -129,7 +136,8 @@ func (l *ledger) given(p *producing, by string, before, now txn.Producer) {
 func (l *ledger) read() {
 	w := l.t.w
 	w.at(w.between(10*time.Millisecond, 80*time.Millisecond), l.read)
-	partition := w.rng.IntN(int(l.t.layout.data.count))
+	places := l.t.layout.readable()
+	partition := places[w.rng.IntN(len(places))]
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
 	if !n.up || n.paused || !n.serves() {
 		return
@@ -183,6 +191,9 @@ func (l *ledger) visible(log *plog, from, to int64) (values []value) {
 // open says what is not decided yet: transactions of producers that are gone end by their timeouts.
 func (l *ledger) open() string {
 	for place := range l.t.w.cfg.Partitions {
+		if l.t.isGone(place) {
+			continue
+		}
 		leading := l.t.w.leading(place)
 		if leading == nil {
 			return fmt.Sprintf("partition %d has no leader", place)
@@ -219,6 +230,10 @@ func (l *ledger) states() map[string]*kmsg.TxnMetadataValue {
 				k, v := kmsg.NewTxnMetadataKey(), kmsg.NewTxnMetadataValue()
 				if err := k.ReadFrom(r.Key); err != nil {
 					l.t.w.violate("a key of a coordinator's log cannot be read: %v", err)
+				}
+				if len(r.Value) == 0 {
+					delete(all, k.TransactionalID)
+					continue
 				}
 				if err := v.ReadFrom(r.Value); err != nil {
 					l.t.w.violate("a state in a coordinator's log cannot be read: %v", err)

@@ -33,6 +33,8 @@ const (
 	LoadsAllButTheLast        // a coordinator that takes over does not read the last batch of its log
 	TakesLateMarkers          // a leader takes a marker of version 2 as one of version 1
 	ReadsUndecided            // read_committed readers are shown what is not decided
+	WaitsForDeletedPartitions // a coordinator takes a partition that was deleted for one that has no leader
+	GivesIDsTwice             // the controller gives one producer id to two, whose epochs or transactional ids have come to their ends
 	lastTransactionMutant
 )
 
@@ -53,7 +55,7 @@ var mutantNames = [...]string{
 	"acks-on-append", "commits-on-election", "shows-unknown-watermark", "shows-uncommitted", "elects-anybody", "forgets-metadata",
 	"takes-any-broker-epoch", "hides-a-wiped-disk", "appends-anyway", "never-expands", "watermark-without-followers", "leads-before-registering",
 	"", "marks-before-prepared", "forgets-a-marker-after-moving", "skips-verification", "answers-before-replicated", "loads-all-but-the-last",
-	"takes-late-markers", "reads-undecided",
+	"takes-late-markers", "reads-undecided", "waits-for-deleted-partitions", "gives-ids-twice",
 }
 
 func (m Mutant) String() string { return mutantNames[m] }

@@ -26,7 +26,7 @@ type producing struct {
 	meddled       bool // a proxy had its hands in the requests of coordinate
 
 	producer  txn.Producer
-	sequences map[int32]int32 // by partition: the next
+	sequences map[int]int32 // by place of a partition: the next
 }
 
 // errFenced ends an instance: another one has the transactional id.
@@ -51,7 +51,20 @@ func (p *producing) run() {
 			return
 		}
 		known = clean
+		p.rest()
 		p.sleep(time.Duration(p.rng.IntN(40)) * time.Millisecond)
+	}
+}
+
+// rest sometimes lets the transactional id expire, as long as faults last.
+func (p *producing) rest() {
+	if !p.t.rests || p.rng.IntN(15) > 0 {
+		return
+	}
+	calm := false
+	p.world(func(done func()) { calm = p.t.w.calm; done() })
+	if !calm {
+		p.sleep(time.Duration(p.t.settings.IDExpirationMillis+p.rng.Int64N(2000)) * time.Millisecond)
 	}
 }
 
@@ -169,7 +182,7 @@ func (p *producing) initialize() error {
 		switch {
 		case err == nil:
 			p.world(func(done func()) { p.t.ledger.given(p, "InitProducerId", before, producer); done() })
-			p.producer, p.sequences = producer, map[int32]int32{}
+			p.producer, p.sequences = producer, map[int]int32{}
 			return nil
 		case isRetriable(err):
 			if p.t.resting.Load() {
@@ -220,15 +233,15 @@ func (p *producing) misbehave() {
 
 // write writes the records of a transaction. An error other than errFenced is why it is to be aborted.
 func (p *producing) write(x *entry) error {
-	partitions := p.rng.Perm(int(p.t.layout.data.count))[:1+p.rng.IntN(int(p.t.layout.data.count))]
+	targets := p.targets()
 	if p.version == 1 {
-		if err := p.add(partitions); err != nil {
+		if err := p.add(targets); err != nil {
 			return err
 		}
 	}
 	for count := range int32(1 + p.rng.IntN(3)) {
-		for _, partition := range partitions {
-			if err := p.produce(x, int32(partition), count); err != nil {
+		for _, to := range targets {
+			if err := p.produce(x, to, count); err != nil {
 				return err
 			}
 		}
@@ -239,11 +252,35 @@ func (p *producing) write(x *entry) error {
 	return nil
 }
 
+// targets are some of the partitions that exist by what some node believes, one of those that stay among them.
+func (p *producing) targets() (some []target) {
+	var all []target
+	p.world(func(done func()) {
+		w := p.t.w
+		all = p.t.layout.targets(w.nodes[w.rng.IntN(len(w.nodes))].image())
+		done()
+	})
+	if len(all) == 0 {
+		return nil // the world has ended
+	}
+	passing := all[len(all)-1]
+	if passing.topic == passingTopic {
+		all = all[:len(all)-1]
+	}
+	for _, i := range p.rng.Perm(len(all))[:1+p.rng.IntN(len(all))] {
+		some = append(some, all[i])
+	}
+	if passing.topic == passingTopic && p.rng.IntN(2) == 0 {
+		some = append(some, passing)
+	}
+	return some
+}
+
 // add is AddPartitionsToTxn, of version 1.
-func (p *producing) add(partitions []int) error {
+func (p *producing) add(targets []target) error {
 	var list []txn.Partition
-	for _, partition := range partitions {
-		list = append(list, txn.Partition{Topic: topicName, Number: int32(partition)})
+	for _, to := range targets {
+		list = append(list, txn.Partition{Topic: to.topic, Number: to.number})
 	}
 	return p.addAll(list)
 }
@@ -251,22 +288,25 @@ func (p *producing) add(partitions []int) error {
 func (p *producing) addAll(list []txn.Partition) error {
 	by := p.producer
 	_, _, err := p.coordinate("add", false, func(s *services) given {
+		if err := s.known(list); err != nil {
+			return given{err: err}
+		}
 		return given{err: s.txns.AddPartitions(s.ctx, "default", p.name, by, list, 0, false)}
 	})
 	return err
 }
 
 // produce writes a record, and the same batch again until an answer says what became of it.
-func (p *producing) produce(x *entry, partition, count int32) error {
+func (p *producing) produce(x *entry, to target, count int32) error {
 	v := value{p.id, x.serial, count}
-	p.world(func(done func()) { x.sent = append(x.sent, place{partition, v}); done() })
-	batch := &produced{transactionalID: p.name, producer: p.producer, sequence: p.sequences[partition], partition: partition, value: v, adds: p.version == 2}
+	p.world(func(done func()) { x.sent = append(x.sent, place{to.place, v}); done() })
+	batch := &produced{transactionalID: p.name, producer: p.producer, sequence: p.sequences[to.place], target: to, value: v, adds: p.version == 2}
 	err := p.insist(func() error {
-		_, err := p.call(p.leaderOf(int(partition)), false, func(s *services, answer func(any)) { s.produce(batch, answer) })
+		_, err := p.call(p.leaderOf(to.place), false, func(s *services, answer func(any)) { s.produce(batch, answer) })
 		return err
 	})
 	if err == nil {
-		p.sequences[partition]++
+		p.sequences[to.place]++
 	}
 	return err
 }
@@ -334,7 +374,7 @@ func (p *producing) finish(x *entry, commit, complete bool) (clean bool, err err
 	case err != nil:
 		return false, nil
 	case p.version == 2:
-		p.producer, p.sequences = next, map[int32]int32{}
+		p.producer, p.sequences = next, map[int]int32{}
 		return true, nil
 	}
 	return complete, nil

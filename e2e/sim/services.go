@@ -46,10 +46,11 @@ func (n *node) startServices() {
 	n.services = s
 	t := n.w.txns
 	logger := slog.New(timeouts{slog.DiscardHandler, &t.timeouts})
-	n.openLogs(log.DirConfig{Clock: s.wall, SnapshotIntervalBytes: t.snapshotBytes, CheckpointInterval: t.checkpoints, CheckpointBytes: 8 << 10})
+	n.openLogs(log.DirConfig{Clock: s.wall, SnapshotIntervalBytes: t.snapshotBytes, CheckpointInterval: t.checkpoints, CheckpointBytes: 8 << 10,
+		ProducerIDExpiration: t.forgetting, ProducerCheckInterval: min(t.forgetting, 500*time.Millisecond)})
 	s.txns = txn.New(txn.Config{
 		Log: coordinatorLog{s, t.layout.states}, PartitionCount: func() int32 { return t.layout.states.count }, Brokers: s, Clock: s.wall, Logger: logger,
-		NextProducerID: s.nextProducerID, Settings: func() txn.Settings { return t.settings },
+		NextProducerID: s.nextProducerID, Settings: t.set,
 	})
 	s.groups = group.New(group.Config{
 		Log: coordinatorLog{s, t.layout.offsets}, PartitionCount: func() int32 { return t.layout.offsets.count }, Clock: s.wall, Logger: logger,
@@ -104,6 +105,9 @@ func (n *node) endServices(how ending) {
 // elected tells the coordinator of a partition, if it has one.
 func (n *node) elected(partition int, epoch int32) {
 	if s := n.services; s != nil {
+		if number, ok := n.w.txns.layout.states.number(partition); ok {
+			n.preface(number, s)
+		}
 		s.tell(partition, func(number int32) { s.txns.OnElection(number, epoch) }, func(number int32) { s.groups.OnElection(number, epoch) })
 	}
 }
@@ -196,11 +200,12 @@ func (s *services) ask(ctx context.Context, name string, to int32, fragile bool,
 
 // Leader implements txn.Brokers.
 func (s *services) Leader(_, topic string, partition int32) (nodeID int32, exists bool) {
-	place, ok := s.n.w.txns.layout.place(topic, partition)
+	img := s.image.Load()
+	place, ok := s.n.w.txns.layout.placeIn(img, topic, partition)
 	if !ok {
-		return 0, false
+		return -1, s.n.w.is(WaitsForDeletedPartitions)
 	}
-	p := partitionOf(s.image.Load(), s.n.w.meta.topic, place)
+	p := partitionOf(img, s.n.w.meta.topic, place)
 	if p == nil {
 		return 0, false
 	}
@@ -240,7 +245,9 @@ func (s *services) nextProducerID(ctx context.Context) (id int64, err error) {
 			if id, err = t.nextID, nil; s.n.w.chance(20) {
 				err = errConnection
 			}
-			t.nextID++
+			if t.nextID++; s.n.w.is(GivesIDsTwice) && id > firstID+idCount {
+				id--
+			}
 			done()
 		})
 	})
@@ -288,13 +295,15 @@ func (s *services) addPartitionsFor(ctx context.Context, r *kmsg.AddPartitionsTo
 	}
 	producer := txn.Producer{ID: r.ProducerID, Epoch: r.ProducerEpoch}
 	faults := make([]*kerr.Error, len(partitions))
-	var err *kerr.Error
-	if r.VerifyOnly {
+	err := s.known(partitions)
+	switch {
+	case err != nil:
+	case r.VerifyOnly:
 		var verified []*kerr.Error
 		if verified, err = s.txns.VerifyPartitions(ctx, "default", r.TransactionalID, producer, partitions); err == nil {
 			faults = verified
 		}
-	} else {
+	default:
 		err = s.txns.AddPartitions(ctx, "default", r.TransactionalID, producer, partitions, 2, true)
 	}
 	answer := kmsg.AddPartitionsToTxnResponseTransaction{TransactionalID: r.TransactionalID}
@@ -310,6 +319,16 @@ func (s *services) addPartitionsFor(ctx context.Context, r *kmsg.AddPartitionsTo
 		answer.Topics = append(answer.Topics, topic)
 	}
 	return answer
+}
+
+// known refuses what the node's image does not have, as package api does: what the coordinator does not know it would take for deleted.
+func (s *services) known(partitions []txn.Partition) *kerr.Error {
+	for _, p := range partitions {
+		if _, ok := s.n.w.txns.layout.placeIn(s.image.Load(), p.Topic, p.Number); !ok {
+			return kerr.UnknownTopicOrPartition
+		}
+	}
+	return nil
 }
 
 func codeOf(err *kerr.Error) int16 {

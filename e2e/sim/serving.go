@@ -43,14 +43,18 @@ type produced struct {
 	transactionalID string
 	producer        txn.Producer
 	sequence        int32
-	partition       int32
+	target          target
 	value           value
 	adds            bool // version 2: the write adds the partition
 }
 
 // produce answers nil once the batch is committed, or an error.
 func (s *services) produce(p *produced, answer func(any)) {
-	l := s.n.roles[p.partition].leading
+	l := s.n.roles[p.target.place].leading
+	if place, exists := s.n.w.txns.layout.placeIn(s.n.image(), p.target.topic, p.target.number); !exists || place != p.target.place {
+		answer(kerr.UnknownTopicOrPartition) // or UNKNOWN_TOPIC_ID
+		return
+	}
 	if !s.n.serves() || l == nil {
 		answer(errNotLeader)
 		return
@@ -68,7 +72,7 @@ func (s *services) produce(p *produced, answer func(any)) {
 	case s.n.w.is(SkipsVerification) && !p.adds:
 		s.appendProduced(p, producer.Unverified, answer)
 	default:
-		s.verify(p.transactionalID, p.producer, p.adds, verify.TopicPartition{Topic: topicName, Partition: p.partition}, func(err error) {
+		s.verify(p.transactionalID, p.producer, p.adds, verify.TopicPartition{Topic: p.target.topic, Partition: p.target.number}, func(err error) {
 			if err != nil {
 				answer(err)
 				return
@@ -88,7 +92,7 @@ func (s *services) verify(id string, by txn.Producer, adds bool, p verify.TopicP
 }
 
 func (s *services) appendProduced(p *produced, guard producer.Guard, answer func(any)) {
-	l := s.n.roles[p.partition].leading
+	l := s.n.roles[p.target.place].leading
 	if l == nil {
 		answer(errNotLeader)
 		return
@@ -141,9 +145,9 @@ type marking struct {
 	answered bool
 }
 
-func (m *marking) write(place int, marker *kmsg.WriteTxnMarkersRequestMarker, topic string, number int32) {
+func (m *marking) write(at int, marker *kmsg.WriteTxnMarkersRequestMarker, topic string, number int32) {
 	end := func(err error) {
-		m.codes[place] = codeOfError(err)
+		m.codes[at] = codeOfError(err)
 		m.done++
 		m.settled()
 	}
@@ -159,9 +163,14 @@ func (m *marking) write(place int, marker *kmsg.WriteTxnMarkersRequestMarker, to
 		})
 		return
 	}
-	l := s.n.roles[number].leading
+	place, exists := s.n.w.txns.layout.placeIn(s.n.image(), topic, number)
+	if !exists {
+		end(kerr.UnknownTopicOrPartition)
+		return
+	}
+	l := s.n.roles[place].leading
 	switch {
-	case s.n.w.is(ForgetsAMarkerAfterMoving) && marker.CoordinatorEpoch > 0 && number == 2:
+	case s.n.w.is(ForgetsAMarkerAfterMoving) && marker.CoordinatorEpoch > 0 && place == 2:
 		end(nil)
 		return
 	case l == nil:

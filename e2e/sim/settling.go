@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing/synctest"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/broker/group"
@@ -19,8 +20,11 @@ type wireAborted = log.AbortedTransaction
 // final holds what is left at the end against the ledger, once everything has settled.
 func (t *transactions) final() {
 	seen := map[place]bool{}
-	for partition := range t.layout.data.count {
-		values := t.ledger.finalOf(int(partition))
+	for _, partition := range t.layout.readable() {
+		if t.isGone(partition) {
+			continue
+		}
+		values := t.ledger.finalOf(partition)
 		t.ledger.inOrder(partition, values)
 		for _, v := range values {
 			seen[place{partition, v}] = true
@@ -48,7 +52,7 @@ func (l *ledger) finalOf(partition int) []value {
 }
 
 // inOrder wants the records of each transactional id in the order of its transactions, each once.
-func (l *ledger) inOrder(partition int32, values []value) {
+func (l *ledger) inOrder(partition int, values []value) {
 	last := make([]value, idCount)
 	for i := range last {
 		last[i] = value{int32(i), -1, -1}
@@ -66,18 +70,21 @@ func (l *ledger) inOrder(partition int32, values []value) {
 func (l *ledger) atomic(seen map[place]bool) (visible []*entry) {
 	for _, entries := range l.entries {
 		for _, x := range entries {
-			there := 0
+			there, sent := 0, 0
 			for _, p := range x.sent {
-				if seen[p] {
+				if l.t.isGone(p.partition) {
+					continue // with its topic
+				}
+				if sent++; seen[p] {
 					there++
 				}
 			}
-			whole := there == len(x.sent)
+			whole := there == sent
 			switch {
 			case x.outcome == committed && !whole, x.outcome == aborted && there > 0, x.outcome == unknown && !whole && there > 0:
-				l.t.w.violate("not atomic: transaction %d of tx-%d, %s, is %v, and %d of its %d records are visible: %v", x.serial, x.id, x.by, x.outcome, there, len(x.sent), x.sent)
+				l.t.w.violate("not atomic: transaction %d of tx-%d, %s, is %v, and %d of its %d records are visible: %v", x.serial, x.id, x.by, x.outcome, there, sent, x.sent)
 			}
-			if whole && len(x.sent) > 0 {
+			if whole && sent > 0 {
 				visible = append(visible, x)
 			}
 		}
@@ -100,6 +107,9 @@ func (t *transactions) coordinators() {
 			}
 		})
 		has := fmt.Sprintf("%d/%d %s", d.Producer.ID, d.Producer.Epoch, d.Status)
+		if err == kerr.TransactionalIDNotFound && t.ledger.states()[id] == nil {
+			continue // it expired meanwhile
+		}
 		if wants := fmt.Sprintf("%d/%d %s", want.ProducerID, want.ProducerEpoch, want.State); err != nil || !strings.EqualFold(has, wants) {
 			t.w.violate("the coordinator of %s, node %d, says %s (%v), and its log says %s", id, s.n.id, has, err, wants)
 		}

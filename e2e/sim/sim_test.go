@@ -80,6 +80,9 @@ func (s *Stats) add(o Stats) {
 	s.Timeouts += o.Timeouts
 	s.Zombies += o.Zombies
 	s.Meddled += o.Meddled
+	s.Exhausted += o.Exhausted
+	s.Expired += o.Expired
+	s.Deleted += o.Deleted
 }
 
 // The same seed is the same run, to the last step.

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -32,13 +33,24 @@ type transactions struct {
 	batches map[batchName][]record // that leaders appended
 	values  int                    // of records that leaders appended
 	nextID  int64                  // of producers
+
+	rng         *rand.Rand     // of what follows, which is decided at the start
+	firstEpochs [idCount]int16 // that transactional ids have already; -1: none
+	rests       bool           // producers rest for so long that their ids expire
+	forgetting  time.Duration  // producer.id.expiration.ms; 0: Kafka's default
 }
 
-// idCount is how many transactional ids there are.
-const idCount = 4
+const (
+	// idCount is how many transactional ids there are.
+	idCount = 4
+	// firstID is the first producer id that is given; transactional ids that are there from the start have lower ones.
+	firstID = 1000
+	// lastClientEpoch is the last one that a producer is given.
+	lastClientEpoch = math.MaxInt16 - 1
+)
 
 func newTransactions(w *World) *transactions {
-	t := &transactions{w: w, bubble: newBubble(w), layout: newLayout(), batches: map[batchName][]record{}, nextID: 1000}
+	t := &transactions{w: w, bubble: newBubble(w), layout: newLayout(), batches: map[batchName][]record{}, nextID: firstID}
 	t.ledger = newLedger(t)
 	w.cfg.Partitions = t.layout.partitions()
 	t.settings = txn.DefaultSettings()
@@ -49,6 +61,16 @@ func newTransactions(w *World) *transactions {
 	config := log.DefaultConfig()
 	config.SegmentBytes = 2<<10 + w.rng.Int64N(64<<10)
 	t.logConfig = config
+	t.rng = rand.New(rand.NewPCG(w.cfg.Seed, 0x657870697265))
+	for id := range t.firstEpochs {
+		t.firstEpochs[id] = [...]int16{-1, lastClientEpoch - int16(t.rng.IntN(4)), lastClientEpoch - int16(t.rng.IntN(60))}[t.rng.IntN(3)]
+	}
+	if t.rests = t.rng.IntN(2) == 0; t.rests {
+		t.settings.IDExpirationMillis, t.settings.IDExpirationCheckMillis = 2500+t.rng.Int64N(2500), 200+t.rng.Int64N(800)
+	}
+	if t.rng.IntN(2) == 0 {
+		t.forgetting = time.Duration(5000+t.rng.IntN(3000)) * time.Millisecond
+	}
 	t.snapshotBytes, t.checkpoints = 1<<10+w.rng.Int64N(32<<10), w.between(time.Second, 8*time.Second)
 	return t
 }
@@ -59,6 +81,7 @@ func (t *transactions) begin() {
 		t.spawn(id, 1+min(t.w.rng.Int32N(5)/2, 1), t.w.between(500*time.Millisecond, time.Second))
 	}
 	t.w.at(time.Second, t.ledger.read)
+	t.changeTopics()
 }
 
 // spawn starts an instance of the producer of a transactional id.
@@ -117,6 +140,15 @@ func (t *transactions) unsettled() string {
 		}
 	}
 	return t.ledger.open()
+}
+
+// set are the settings of the coordinators. Nothing expires any more once producers rest: what is there is looked at.
+func (t *transactions) set() txn.Settings {
+	s := t.settings
+	if t.resting.Load() {
+		s.IDExpirationMillis = txn.DefaultSettings().IDExpirationMillis
+	}
+	return s
 }
 
 // over says whether the world has ended.

@@ -40,7 +40,7 @@ func TestTransactionSeed(t *testing.T) {
 		all.add(w.Stats)
 	}
 	t.Logf("%d seeds: %+v", count(fewTransactions), all)
-	if all.Commits == 0 || all.Aborts == 0 || all.Unknown == 0 || all.Refusals == 0 || all.Offsets == 0 || all.Zombies == 0 || all.Meddled == 0 || all.Timeouts == 0 ||
+	if all.Commits == 0 || all.Aborts == 0 || all.Unknown == 0 || all.Refusals == 0 || all.Offsets == 0 || all.Zombies == 0 || all.Meddled == 0 || all.Timeouts == 0 || all.Exhausted == 0 || all.Expired == 0 || all.Deleted == 0 ||
 		all.Kills == 0 || all.PowerLosses == 0 || all.Pauses == 0 || all.Elections == 0 || all.Truncations == 0 {
 		t.Errorf("some of what should happen never happened: %+v", all)
 	}
@@ -60,7 +60,7 @@ func TestTransactionSeedsReplayExactly(t *testing.T) {
 // Each planted fault of transactions is seen within a few seeds. Those before the first one tried here do not show it, which is not worth
 // a minute of everybody's time; a change of the world may move them.
 func TestPlantedFaultsOfTransactionsAreSeen(t *testing.T) {
-	shownBy := map[Mutant]uint64{MarksBeforePrepared: 62, SkipsVerification: 42, TakesLateMarkers: 50}
+	shownBy := map[Mutant]uint64{SkipsVerification: 38, TakesLateMarkers: 64, WaitsForDeletedPartitions: 10, GivesIDsTwice: 38}
 	for _, m := range mutants(true) {
 		t.Run(m.String(), func(t *testing.T) {
 			from := max(shownBy[m], 1)

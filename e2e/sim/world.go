@@ -58,6 +58,9 @@ type Stats struct {
 	// With transactions: how they ended, those with offsets in them, those that the broker aborted for taking too long, instances
 	// that were replaced while they ran, and requests that a proxy held back or sent twice.
 	Transactions, Commits, Aborts, Unknown, Refusals, Offsets, Timeouts, Zombies, Meddled int
+
+	// Producers that got another id, their epochs being used up or their transactional id expired, and topics that were deleted.
+	Exhausted, Expired, Deleted int
 }
 
 // event is something that happens at a time, in the world or on a node.

@@ -159,9 +159,10 @@ func (t *Table) check(s *State, in *Info, check Check) error {
 
 // checkMarker refuses the marker of a coordinator that is none any more. A marker of transaction version 2 has a later
 // epoch than what it ends, so that one which comes late, or twice, cannot end the producer's next transaction: it is let
-// in only where nothing is open.
+// in only where nothing is open. There is none later than the last of all: a producer that has that one, from a coordinator that
+// gave it by mistake, would be stuck for ever (KAFKA-20090).
 func (s *State) checkMarker(in *Info) error {
-	if in.TransactionVersion >= 2 && in.Epoch == s.Epoch && s.TxnFirstOffset != None {
+	if in.TransactionVersion >= 2 && in.Epoch == s.Epoch && s.TxnFirstOffset != None && in.Epoch < math.MaxInt16 {
 		return fmt.Errorf("epoch of the marker for producer %d at offset %d is %d, which is that of its open transaction: %w",
 			in.ProducerID, in.BaseOffset, in.Epoch, kerr.InvalidProducerEpoch)
 	}

@@ -198,3 +198,17 @@ func TestQuestionsThatNobodyCameBackFromExpire(t *testing.T) {
 		t.Fatal("the question is still kept")
 	}
 }
+
+// KAFKA-20090: no marker has a later epoch than the last of all, which a coordinator gave to a producer by mistake.
+func TestATransactionOfTheLastEpochOfAllCanBeEnded(t *testing.T) {
+	g := &guarded{t: t}
+	g.want(g.data(math.MaxInt16-1, 0, Unverified), nil)
+	g.want(g.marker(math.MaxInt16-1, 2, false), kerr.InvalidProducerEpoch)
+	g.want(g.marker(math.MaxInt16, 2, false), nil)
+	g.want(g.data(math.MaxInt16, 0, Unverified), nil)
+	g.want(g.marker(math.MaxInt16, 2, true), nil)
+	g.table.SetHighWatermark(10)
+	if unstable := g.table.FirstUnstableOffset(); unstable != None {
+		t.Fatalf("first unstable offset is %d", unstable)
+	}
+}
