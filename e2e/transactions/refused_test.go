@@ -62,10 +62,12 @@ func (p *speaker) initFor(timeoutMillis int32) error {
 }
 
 // add is AddPartitionsToTxn, as producers of version 1 send it.
-func (p *speaker) add(partition int32) error {
+func (p *speaker) add(partition int32) error { return p.addOf(stageTopic, partition) }
+
+func (p *speaker) addOf(topic string, partition int32) error {
 	r := kmsg.NewPtrAddPartitionsToTxnRequest()
 	r.TransactionalID, r.ProducerID, r.ProducerEpoch = p.id, p.producerID, p.epoch
-	r.Topics = []kmsg.AddPartitionsToTxnRequestTopic{{Topic: stageTopic, Partitions: []int32{partition}}}
+	r.Topics = []kmsg.AddPartitionsToTxnRequestTopic{{Topic: topic, Partitions: []int32{partition}}}
 	answer, err := r.RequestWith(p.stage.t.Context(), p.client)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -35,18 +36,20 @@ type stage struct {
 // newStage starts a cluster of so many nodes; a single node is one that is alone in its cluster.
 func newStage(t *testing.T, nodes int) *stage {
 	t.Helper()
-	return newStageWith(t, nodes, nil)
+	return newStageWith(t, nodes, nil, nil)
 }
 
-// newStageWith is newStage with settings of the topic.
-func newStageWith(t *testing.T, nodes int, topic map[string]*string) *stage {
+// newStageWith is newStage with settings of the topic, and further ones of the brokers.
+func newStageWith(t *testing.T, nodes int, topic map[string]*string, more map[string]string) *stage {
 	t.Helper()
 	s := &stage{t: t, aborted: map[string]bool{}}
 	replicas := int16(min(nodes, 3))
-	s.Cluster = harness.StartCluster(t, harness.ClusterConfig{Nodes: nodes, Settings: map[string]string{
+	settings := map[string]string{
 		"replica.lag.time.max.ms": "5000", "transaction.state.log.replication.factor": fmt.Sprint(replicas),
 		"transaction.state.log.min.isr": fmt.Sprint((replicas + 1) / 2), "log.cleaner.backoff.ms": "300",
-	}})
+	}
+	maps.Copy(settings, more)
+	s.Cluster = harness.StartCluster(t, harness.ClusterConfig{Nodes: nodes, Settings: settings})
 	s.admin = kadm.NewClient(s.client())
 	harness.Await(t, "the topic is there", time.Minute, func(ctx context.Context) error {
 		created, err := s.admin.CreateTopic(ctx, stagePartitions, replicas, topic, stageTopic)

@@ -74,7 +74,7 @@ func TestCompactionAfterARestartTakesNothingForDecided(t *testing.T) {
 		t.Run(map[bool]string{false: "version 2", true: "version 1"}[old], func(t *testing.T) {
 			s := newStageWith(t, 1, map[string]*string{
 				"cleanup.policy": kadm.StringPtr("compact"), "segment.bytes": kadm.StringPtr("1048576"), "min.cleanable.dirty.ratio": kadm.StringPtr("0"),
-			})
+			}, nil)
 			p := s.producer(old, "keyed", kgo.ProducerBatchCompression(kgo.NoCompression()))
 			node, cleaned := s.Node(1), 0
 			for round := range 4 {
