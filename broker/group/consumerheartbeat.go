@@ -69,12 +69,17 @@ func (s *shard) consumerHeartbeat(e consumerHeartbeatRequest, ticket coordinator
 	next := d.reconcile(updated, e.body.Topics, resubscribed)
 	s.startConsumerSession(e.key, c, next, now)
 	answer := d.heartbeatAnswer(e.body, m, next)
-	if answer.Assignment == nil && next.isReconciled(d.epoch) && c.epoch == d.epoch && next.epoch == e.body.MemberEpoch {
-		answer.HeartbeatIntervalMillis = s.consumerSettings(e.key).HeartbeatIntervalMillis
+	quiet := answer.Assignment == nil && next.isReconciled(d.epoch) && c.epoch == d.epoch && next.epoch == e.body.MemberEpoch
+	switch regular := s.consumerSettings(e.key).HeartbeatIntervalMillis; {
+	case quiet && g.isInTransaction():
+		answer.HeartbeatIntervalMillis = HeldInterval(regular, false, false)
+		do.reply(ticket, answer)
+	case quiet:
+		answer.HeartbeatIntervalMillis = regular
 		do.reply(ticket, &heldHeartbeat{answer, c.news.watch()})
-		return
+	default:
+		do.reply(ticket, answer)
 	}
-	do.reply(ticket, answer)
 }
 
 // consumerGroupFor finds the group of a heartbeat. The first member's makes it; a classic group becomes one.

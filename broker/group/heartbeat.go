@@ -20,7 +20,7 @@ func (s *shard) heartbeat(e heartbeatRequest, ticket coordinator.Ticket, now tim
 	r := kmsg.NewPtrHeartbeatResponse()
 	if err := s.heartbeatError(e, now); err != nil {
 		r.ErrorCode = err.Code
-	} else if g := s.lookup(e.key); g.consumer == nil && g.state == stable {
+	} else if g := s.lookup(e.key); g.consumer == nil && g.state == stable && !g.isInTransaction() {
 		watch := g.news.watch()
 		watch.AtMost = millis(g.byID[e.body.MemberID].sessionTimeoutMillis) / 4
 		do.replyNow(ticket, &heldHeartbeat{r, watch})
@@ -50,3 +50,7 @@ func (s *shard) heartbeatError(e heartbeatRequest, now time.Time) *kerr.Error {
 	}
 	return nil
 }
+
+// isInTransaction reports whether offsets wait for the end of their transaction. Heartbeats are not held back then: franz-go
+// sends one before it ends a transaction and waits for the answer, to know that it is a member still.
+func (g *group) isInTransaction() bool { return len(g.pending) > 0 }

@@ -23,7 +23,7 @@ func showResponse(response any) string {
 		if beat, ok := r.answer.(*kmsg.ConsumerGroupHeartbeatResponse); ok {
 			return showBeat(beat) + " no news"
 		}
-		return showResponse(r.answer)
+		return showResponse(r.answer) + " no news"
 	case []kmsg.ConsumerGroupDescribeResponseGroup:
 		return showDescribedConsumer(r[0])
 	case *kmsg.JoinGroupResponse:
