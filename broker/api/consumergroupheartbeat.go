@@ -16,7 +16,8 @@ import (
 //
 // Deviations: an answer without news may be held back until there is some (heldheartbeat.go), and the heartbeat interval told
 // after that, or to a member that waits for partitions, is short (group/consumerpace.go); a regular
-// expression is resolved before the first heartbeat that brings it is answered, and again as soon as topics change.
+// expression is resolved before the first heartbeat that brings it is answered, and again as soon as topics change; the last
+// heartbeat of a member is passed on to where the coordinator has moved (passedon.go).
 func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeatRequest) kmsg.Response {
 	refuse := func(err *kerr.Error) kmsg.Response {
 		answer := r.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
@@ -40,6 +41,11 @@ func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeat
 		return s.Allowed(later, security.OperationDescribe, security.ResourceTopic, topic)
 	}
 	answer, watch := s.Groups.ConsumerGroupHeartbeat(c.Context, groupCaller(c), r, laterSee)
+	if r.MemberEpoch < 0 && answer.ErrorCode == kerr.NotCoordinator.Code {
+		if passed := s.passedOn(c, r.Group, r); passed != nil {
+			return passed
+		}
+	}
 	if watch == nil {
 		return answer
 	}

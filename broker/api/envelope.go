@@ -18,14 +18,14 @@ import (
 // with the rights of that client. Refused are requests whose row is not forwarded, an Envelope among them, and all when
 // this node does not lead the quorum: NOT_CONTROLLER, also where leadership was lost before anything was done. A majority
 // confirms the leadership first: a leader that was replaced and does not know it would refuse for good what its old image
-// does not have.
+// does not have. Only what is the coordinator's of a group (passedon.go) needs no controller.
 //
 // Deviations: the principal is in a form of our own, which has the tenant and the listener, too; a tagged field tells the
 // index of the metadata log at which the answer was true.
 func envelope(s *Services, c *Call, r *kmsg.EnvelopeRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.EnvelopeResponse)
 	opened, fault := s.openEnvelope(c, r)
-	if fault == nil && s.Metadata.VerifyLeader(c.Context) != nil {
+	if fault == nil && opened.row.Forwarded != forwardedToCoordinator && s.Metadata.VerifyLeader(c.Context) != nil {
 		fault = kerr.NotController
 	}
 	if fault != nil {

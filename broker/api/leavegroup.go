@@ -8,11 +8,19 @@ import (
 )
 
 // LeaveGroup, key 13, versions 0 to 5. Kafka: GroupMetadataManager.classicGroupLeave.
+//
+// Deviation: it is passed on to where the coordinator has moved (passedon.go).
 func leaveGroup(s *Services, c *Call, r *kmsg.LeaveGroupRequest) kmsg.Response {
 	if !s.allowedOnGroup(c, security.OperationRead, r.Group) {
 		answer := r.ResponseKind().(*kmsg.LeaveGroupResponse)
 		answer.ErrorCode = kerr.GroupAuthorizationFailed.Code
 		return answer
 	}
-	return s.Groups.LeaveGroup(c.Context, groupCaller(c), r)
+	answer := s.Groups.LeaveGroup(c.Context, groupCaller(c), r)
+	if answer.ErrorCode == kerr.NotCoordinator.Code {
+		if passed := s.passedOn(c, r.Group, r); passed != nil {
+			return passed
+		}
+	}
+	return answer
 }

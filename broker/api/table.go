@@ -35,7 +35,7 @@ func Table() []Row {
 		row(0, 6, access(security.OperationDescribe, security.ResourceGroup), findCoordinator).amplifies(400),
 		row(0, 9, access(security.OperationRead, security.ResourceGroup), joinGroup).amplifies(60).waiting(),
 		row(0, 4, access(security.OperationRead, security.ResourceGroup), heartbeat),
-		row(0, 5, access(security.OperationRead, security.ResourceGroup), leaveGroup),
+		row(0, 5, access(security.OperationRead, security.ResourceGroup), leaveGroup).passedOn(),
 		row(0, 5, access(security.OperationRead, security.ResourceGroup), syncGroup).amplifies(60).waiting(),
 		row(0, 6, access(security.OperationDescribe, security.ResourceGroup), describeGroups).amplifies(460),
 		row(0, 5, access(security.OperationDescribe, security.ResourceGroup), listGroups),
@@ -74,7 +74,7 @@ func Table() []Row {
 		row(0, 0, access(security.OperationDescribe, security.ResourceTransactionalID), describeTransactions).amplifies(60),
 		row(0, 2, access(security.OperationDescribe, security.ResourceTransactionalID), listTransactions),
 		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), allocateProducerIDs).internal(),
-		row(0, 1, access(security.OperationRead, security.ResourceGroup), consumerGroupHeartbeat).amplifies(60),
+		row(0, 1, access(security.OperationRead, security.ResourceGroup), consumerGroupHeartbeat).amplifies(60).passedOn(),
 		row(0, 1, access(security.OperationDescribe, security.ResourceGroup), consumerGroupDescribe).amplifies(460),
 		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), assignReplicasToDirs).amplifies(60).internal(),
 		row(0, 1, access(security.OperationDescribeConfigs, security.ResourceCluster), listConfigResources),
@@ -126,13 +126,14 @@ type Row struct {
 	handle     func(*Services, *Call, kmsg.Request) kmsg.Response // nil answer: the connection is closed
 }
 
-// forwarding says how much of a request is the controller's to answer.
+// forwarding says how much of a request is the controller's, or another coordinator's, to answer.
 type forwarding int8
 
 const (
 	notForwarded forwarding = iota
 	forwardedWhole
 	forwardedInPart
+	forwardedToCoordinator // of who leaves, where the coordinator has moved
 )
 
 // row makes the table entry of an API whose handler takes and returns kmsg's types. R is the request struct.
@@ -180,6 +181,11 @@ func (r Row) forwarded() Row {
 
 func (r Row) forwardedInPart() Row {
 	r.Forwarded = forwardedInPart
+	return r
+}
+
+func (r Row) passedOn() Row {
+	r.Forwarded = forwardedToCoordinator
 	return r
 }
 

@@ -3,6 +3,7 @@ in ../../README.md."""
 import re
 import sys
 import threading
+import time
 
 from confluent_kafka import Consumer, KafkaException
 
@@ -31,13 +32,29 @@ class Member(threading.Thread):
 
     def run(self):
         try:
-            c = Consumer(self.config)
-            c.subscribe([self.topics])
-            self.work(c)
-            c.close()
+            while not self.serve():
+                time.sleep(0.5)
             tell("left", self.name)
         except Exception as e:
             tell("failed", self.name, re.sub(r"\s+", " ", f"{type(e).__name__}: {e}"))
+
+    def serve(self):
+        """Is a member until it is told to leave. False: the instance id is not free, start again.
+
+        librdkafka says once that it leaves, and does not look at the answer (rd_kafka_cgrp_handle_ConsumerGroupHeartbeat_leave):
+        with any broker nobody hears it when the coordinator moves at that moment. The instance id is then free when the session
+        of who had it has ended, and whoever runs static members starts a process again that ends with this error."""
+        c = Consumer(self.config)
+        try:
+            c.subscribe([self.topics])
+            self.work(c)
+        except KafkaException as e:
+            if self.leave.is_set() or "instance ID is still used" not in str(e):
+                raise
+            return False
+        finally:
+            c.close()
+        return True
 
     def work(self, c):
         assigned = []
