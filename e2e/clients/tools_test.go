@@ -158,11 +158,34 @@ func (k *tools) commits(c *cell) error {
 		if _, err := k.call(c, lines(prefix, c.count), consoleProducer, "--topic", c.topic); err != nil {
 			return err
 		}
-		if err := k.expectLines(c, lines(prefix, c.count), "--group", c.group, "--from-beginning", "--max-messages", fmt.Sprint(c.count)); err != nil {
-			return fmt.Errorf("half %d: %w", half, err)
+		if err := k.readHalf(c, half); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// readHalf has a console consumer of the group read a half. Where brokers restart the half before may come again: Java's
+// consumers commit no position that they are about to validate because its leader has moved, also when they close
+// (SubscriptionState.allConsumed), with any broker. Then the next one reads on.
+func (k *tools) readHalf(c *cell, half int, args ...string) error {
+	is := func(got string, half int) bool {
+		want := lines(fmt.Sprintf("half/%d/", half), c.count)
+		inAnyOrder := slices.Equal(slices.Sorted(strings.Lines(got)), slices.Sorted(strings.Lines(want)))
+		return got == want || c.feature.partitions > 1 && inAnyOrder
+	}
+	args = append([]string{"--topic", c.topic, "--group", c.group, "--from-beginning", "--max-messages", fmt.Sprint(c.count)}, args...)
+	for again := 0; ; again++ {
+		got, err := k.call(c, "", consoleConsumer, args...)
+		switch restarts := strings.Contains(c.address, ","); {
+		case err != nil:
+			return fmt.Errorf("half %d: %w", half, err)
+		case is(got, half):
+			return nil
+		case !restarts || again == 3 || half == 0 || !is(got, half-1):
+			return fmt.Errorf("half %d: read %q", half, shorten(got))
+		}
+	}
 }
 
 // consumerProtocol has one console consumer after the other read in a group of the consumer protocol.
@@ -172,13 +195,8 @@ func (k *tools) consumerProtocol(c *cell) error {
 		if _, err := k.call(c, want, consoleProducer, "--topic", c.topic); err != nil {
 			return err
 		}
-		got, err := k.call(c, "", consoleConsumer, "--topic", c.topic, "--group", c.group, "--from-beginning", "--max-messages", fmt.Sprint(c.count),
-			"--command-property", "group.protocol=consumer")
-		if err != nil {
+		if err := k.readHalf(c, half, "--command-property", "group.protocol=consumer"); err != nil {
 			return err
-		}
-		if !slices.Equal(slices.Sorted(strings.Lines(got)), slices.Sorted(strings.Lines(want))) {
-			return fmt.Errorf("half %d: read %q", half, shorten(got))
 		}
 	}
 	return k.each(c, []toolCall{
