@@ -42,6 +42,9 @@ func (b *Broker) groupSettings() group.Settings {
 		ShareMaxSize: s.Int32("group.share.max.size"),
 		Share:        b.shareGroupSettings,
 
+		StreamsMaxSize: s.Int32("group.streams.max.size"),
+		Streams:        b.streamsGroupSettings,
+
 		HeartbeatHoldMillis: s.Int32("millrace.group.heartbeat.hold.max.ms"),
 		ConsumerMaxSize:     s.Int32("group.consumer.max.size"),
 		ConsumerAssignors:   s.List("group.consumer.assignors"),
@@ -77,5 +80,22 @@ func (b *Broker) consumerSettings(tenant, id string, broker group.ConsumerSettin
 		SessionTimeoutMillis:     within("session.timeout.ms"),
 		HeartbeatIntervalMillis:  within("heartbeat.interval.ms"),
 		AssignmentIntervalMillis: within("assignment.interval.ms"),
+	}
+}
+
+// streamsGroupSettings are those of one streams group: what is set on it counts within the broker's bounds.
+func (b *Broker) streamsGroupSettings(tenant, id string) group.StreamsSettings {
+	i := b.metadata.Image()
+	e, bounds := b.settings.Group(i, tenant, id), b.settings.Broker(i)
+	within := func(name string) int32 {
+		low, high := bounds.Int32("group.streams.min."+name), bounds.Int32("group.streams.max."+name)
+		return max(low, min(high, e.Int32("streams."+name)))
+	}
+	return group.StreamsSettings{
+		SessionTimeoutMillis:     within("session.timeout.ms"),
+		HeartbeatIntervalMillis:  within("heartbeat.interval.ms"),
+		AssignmentIntervalMillis: within("assignment.interval.ms"),
+		InitialDelayMillis:       e.Int32("streams.initial.rebalance.delay.ms"),
+		StandbyReplicas:          min(bounds.Int32("group.streams.max.standby.replicas"), e.Int32("streams.num.standby.replicas")),
 	}
 }

@@ -93,13 +93,13 @@ type feature struct {
 }
 
 // features, by name, are the levels of Kafka's features that this version has the behaviour of.
-// share.version and streams.version join when their protocols do.
 func features() []feature {
 	return []feature{
 		{"eligible.leader.replicas.version", 0, 1},
 		{"group.version", 0, 1},
 		{"metadata.version", 7, 30},
 		{shareFeature, 0, 1},
+		{streamsFeature, 0, 1},
 		{"transaction.version", 0, 2},
 	}
 }

@@ -24,11 +24,12 @@ const (
 // zero value is ready.
 type topicCreator struct {
 	mu       sync.Mutex
-	running  map[topicName]*creation // guarded by mu
-	closing  context.Context         // guarded by mu, made by the first creation
-	cancel   context.CancelFunc      // guarded by mu
-	closed   bool                    // guarded by mu
-	creators sync.WaitGroup          // added to under mu while not closed
+	running  map[topicName]*creation     // guarded by mu
+	faults   map[topicName]creationFault // guarded by mu
+	closing  context.Context             // guarded by mu, made by the first creation
+	cancel   context.CancelFunc          // guarded by mu
+	closed   bool                        // guarded by mu
+	creators sync.WaitGroup              // added to under mu while not closed
 }
 
 type topicName struct{ tenant, name string }

@@ -90,6 +90,8 @@ func Table() []Row {
 		row(0, 1, access(security.OperationClusterAction, security.ResourceCluster), writeShareGroupState).amplifies(100),
 		row(0, 0, access(security.OperationClusterAction, security.ResourceCluster), deleteShareGroupState).amplifies(100),
 		row(0, 1, access(security.OperationClusterAction, security.ResourceCluster), readShareGroupStateSummary).amplifies(100),
+		row(0, 0, access(security.OperationRead, security.ResourceGroup), streamsGroupHeartbeat).amplifies(100),
+		row(0, 0, access(security.OperationDescribe, security.ResourceGroup), streamsGroupDescribe).amplifies(300),
 		row(0, 1, access(security.OperationDescribe, security.ResourceGroup), describeShareGroupOffsets).amplifies(100),
 		row(0, 0, access(security.OperationRead, security.ResourceGroup), alterShareGroupOffsets).amplifies(100),
 		row(0, 0, access(security.OperationDelete, security.ResourceGroup), deleteShareGroupOffsets).amplifies(100),

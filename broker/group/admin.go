@@ -39,7 +39,7 @@ func (s *shard) describe(e describeRequest) []kmsg.DescribeGroupsResponseGroup {
 	for _, key := range e.keys {
 		d := kmsg.NewDescribeGroupsResponseGroup()
 		d.Group, d.State = key.id, dead
-		if g := s.lookup(key); g != nil && g.consumer == nil && g.share == nil {
+		if g := s.lookup(key); g != nil && g.isClassic() {
 			s.describeGroup(g, &d)
 		} else if e.version >= 6 {
 			message := notFound(key.id)
@@ -80,6 +80,9 @@ func (g *group) isEmpty() bool {
 	if g.share != nil {
 		return len(g.share.members) == 0
 	}
+	if g.streams != nil {
+		return len(g.streams.members) == 0
+	}
 	return g.state == empty
 }
 
@@ -90,6 +93,9 @@ func (g *group) describeState() (kind, state string) {
 	}
 	if g.share != nil {
 		return "share", g.share.state()
+	}
+	if g.streams != nil {
+		return "streams", g.streams.state().String()
 	}
 	return "classic", g.state.String()
 }
@@ -108,7 +114,9 @@ func (s *shard) list(e listRequest) []kmsg.ListGroupsResponseGroup {
 		if g.consumer != nil {
 			l.ProtocolType = consumerProtocolType
 		} else if g.share != nil {
-			l.ProtocolType = "share"
+			l.ProtocolType = kind
+		} else if g.streams != nil {
+			l.ProtocolType = kind
 		} else if g.protocolType != nil {
 			l.ProtocolType = *g.protocolType
 		}
@@ -145,6 +153,8 @@ func (s *shard) deleteGroups(e deleteGroupsRequest, ticket coordinator.Ticket, d
 				do.write(consumerTombstones(key, g.consumer)...)
 			} else if g.share != nil {
 				do.write(shareTombstones(key, g.share)...)
+			} else if g.streams != nil {
+				do.write(streamsTombstones(key, g.streams)...)
 			} else {
 				do.write(groupTombstone(key))
 			}

@@ -73,6 +73,7 @@ func (s *shard) lookAtTopics(key groupKey, c *consumerGroup, at time.Time) {
 func (s *shard) onTopicsChanged(e topicsChanged, now time.Time, do *effects) {
 	do.Divisible = true // a group whose epoch is written without a target gets one at its next heartbeat
 	for _, key := range s.sortedKeys() {
+		s.refreshStreams(key, e)
 		if g := s.groups[key]; key.tenant == e.tenant && g.consumer != nil && len(g.consumer.members) > 0 {
 			s.refreshConsumer(key, e.names, now, do)
 		}
@@ -164,6 +165,9 @@ func (c *consumerGroup) validateCommit(memberID string, generation int32, versio
 
 // staleCommit refuses a commit of an epoch before the one in which the member got the partition (KIP-1251).
 func (s *shard) staleCommit(g *group, memberID string, generation int32, topic string, partition int32) *kerr.Error {
+	if g != nil && g.streams != nil {
+		return g.streams.staleCommit(memberID, generation, topic, partition)
+	}
 	if g == nil || g.consumer == nil {
 		return nil
 	}

@@ -96,7 +96,7 @@ func (s *shard) consumerGroupFor(e consumerHeartbeatRequest, do *effects) (*grou
 	switch {
 	case g.consumer != nil:
 		return g, g.consumer, nil
-	case !joins || g.share != nil:
+	case !joins || !g.isClassic():
 		return nil, nil, refused(kerr.GroupIDNotFound, "Group %s is not a consumer group.", e.key.id)
 	}
 	return s.upgrade(g, do)

@@ -28,6 +28,11 @@ func (s *shard) expireOffsets(now time.Time, do *effects) {
 			do.note("group expired", g)
 			left--
 		}
+		if kept == 0 && g.streams != nil && len(g.streams.members) == 0 && left > 0 {
+			do.write(streamsTombstones(key, g.streams)...)
+			do.note("group expired", g)
+			left--
+		}
 		if kept == 0 && g.state == empty && g.stored != nil && len(g.pendingJoin) == 0 && left > 0 {
 			do.write(groupTombstone(key))
 			do.note("group expired", g)
@@ -75,7 +80,7 @@ func (s *shard) isExpired(g *group, topic string, o committedOffset, now time.Ti
 	switch {
 	case g.isSubscribedTo(topic):
 		return false
-	case g.protocolType == nil || g.consumer != nil:
+	case g.protocolType == nil || g.consumer != nil || g.streams != nil:
 	case g.state == empty:
 		if g.stateChangedMillis != -1 {
 			since = g.stateChangedMillis

@@ -21,6 +21,7 @@ type group struct {
 
 	consumer *consumerGroup // of the consumer protocol; nil: classic. What follows is of classic groups
 	share    *shareGroup    // a share group; nil: none
+	streams  *streamsGroup  // a streams group; nil: none
 	next     *consumerGroup // what it becomes when the records of a step are replayed
 	news     *news          // for classic members whose heartbeats are held back
 
@@ -88,9 +89,12 @@ func (g *group) isConsumer() bool {
 	return g.protocolType != nil && *g.protocolType == consumerProtocolType
 }
 
+// isClassic reports that the group speaks the classic protocol, or none.
+func (g *group) isClassic() bool { return g.consumer == nil && g.share == nil && g.streams == nil }
+
 // isGone reports that nothing is left that anybody could ask for.
 func (g *group) isGone() bool {
-	return g.stored == nil && len(g.pending) == 0 && g.consumer == nil && g.share == nil && len(g.offsets) == 0 && g.state == empty && len(g.members) == 0 && len(g.pendingJoin) == 0
+	return g.stored == nil && len(g.pending) == 0 && g.isClassic() && len(g.offsets) == 0 && g.state == empty && len(g.members) == 0 && len(g.pendingJoin) == 0
 }
 
 func (g *group) hasAllJoined() bool {
@@ -261,6 +265,9 @@ func (g *group) learnTopics() {
 func (g *group) isSubscribedTo(topic string) bool {
 	if g.consumer != nil {
 		return g.consumer.isSubscribedTo(topic)
+	}
+	if g.streams != nil {
+		return g.streams.isSubscribedTo(topic)
 	}
 	if !g.topicsKnown {
 		return g.isConsumer()

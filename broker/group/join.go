@@ -56,7 +56,7 @@ func (s *shard) joinGroup(e joinRequest, ticket coordinator.Ticket, now time.Tim
 	if g == nil {
 		g = s.obtain(e.key)
 	}
-	if g.share != nil {
+	if g.share != nil || g.streams != nil && len(g.streams.members) > 0 {
 		do.replyNow(ticket, joinError(e.body.MemberID, kerr.InconsistentGroupProtocol))
 		return
 	}
@@ -66,6 +66,9 @@ func (s *shard) joinGroup(e joinRequest, ticket coordinator.Ticket, now time.Tim
 	}
 	if g.consumer != nil {
 		do.write(consumerTombstones(g.key, g.consumer)...) // an empty group may be of either protocol
+	}
+	if g.streams != nil {
+		do.write(streamsTombstones(g.key, g.streams)...)
 	}
 	g.ensureMaps()
 	defer s.releaseLater(g) // a group that was made for a join that is refused

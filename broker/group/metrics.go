@@ -8,6 +8,7 @@ import (
 type metrics struct {
 	groups      [stateCount]prometheus.Gauge
 	consumers   [consumerStateCount]prometheus.Gauge
+	streams     [streamsStateCount]prometheus.Gauge
 	offsets     prometheus.Gauge
 	shares      prometheus.Gauge
 	commits     prometheus.Counter
@@ -22,7 +23,7 @@ func newMetrics(registerer prometheus.Registerer, loadedPartitions func() float6
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
 	}
 	groups := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: "groups", Help: "Classic and consumer groups whose coordinator is this broker, by type and state."}, []string{"type", "state"})
+		Namespace: namespace, Subsystem: subsystem, Name: "groups", Help: "Classic, consumer and streams groups whose coordinator is this broker, by type and state."}, []string{"type", "state"})
 	m := &metrics{
 		offsets: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: subsystem, Name: "committed_offsets", Help: "Committed offsets that this broker holds in memory."}),
@@ -38,6 +39,9 @@ func newMetrics(registerer prometheus.Registerer, loadedPartitions func() float6
 	}
 	for st := consumerEmpty; st < consumerStateCount; st++ {
 		m.consumers[st] = groups.WithLabelValues("consumer", st.String())
+	}
+	for st := streamsEmpty; st < streamsStateCount; st++ {
+		m.streams[st] = groups.WithLabelValues("streams", st.String())
 	}
 	if registerer != nil {
 		registerer.MustRegister(groups, m.offsets, m.shares, m.commits, m.expirations, m.deletions, m.rebalances,
@@ -66,6 +70,7 @@ func (c *countedShard) Closed() {
 	c.shard.Closed()
 	last := c.figures
 	last.groups, last.consumers, last.offsets, last.shares = [stateCount]int64{}, [consumerStateCount]int64{}, 0, 0
+	last.streams = [streamsStateCount]int64{}
 	c.publish(last)
 }
 
@@ -76,6 +81,9 @@ func (c *countedShard) publish(now figures) {
 	}
 	for st := range now.consumers {
 		c.metrics.consumers[st].Add(float64(now.consumers[st] - was.consumers[st]))
+	}
+	for st := range now.streams {
+		c.metrics.streams[st].Add(float64(now.streams[st] - was.streams[st]))
 	}
 	c.metrics.offsets.Add(float64(now.offsets - was.offsets))
 	c.metrics.shares.Add(float64(now.shares - was.shares))

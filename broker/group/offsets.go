@@ -42,7 +42,7 @@ func (s *shard) commitOffsets(e commitRequest, ticket coordinator.Ticket, now ti
 		do.replyNow(ticket, CommitError(e.body, err))
 		return
 	}
-	if g != nil && g.consumer == nil && (g.state == stable || g.state == preparingRebalance) {
+	if g != nil && g.isClassic() && (g.state == stable || g.state == preparingRebalance) {
 		m := g.byID[e.body.MemberID] // a commit is as good as a heartbeat
 		s.startSession(g, m, millis(m.sessionTimeoutMillis), now)
 	}
@@ -95,6 +95,9 @@ func (g *group) validateCommit(r *kmsg.OffsetCommitRequest) *kerr.Error {
 	}
 	if g != nil && g.consumer != nil {
 		return g.consumer.validateCommit(r.MemberID, r.Generation, r.Version)
+	}
+	if g != nil && g.streams != nil {
+		return g.streams.validateCommit(r.MemberID, r.Generation, r.Version)
 	}
 	switch {
 	case g == nil && r.Generation < 0:
@@ -158,6 +161,13 @@ func (s *shard) fetchOffsets(e fetchRequest, ticket coordinator.Ticket, do *effe
 				return
 			}
 		}
+		if g.streams != nil {
+			if err := g.streams.validateFetch(e.body.MemberID, e.body.MemberEpoch); err != nil {
+				r.ErrorCode = err.Code
+				do.replyNow(ticket, &r)
+				return
+			}
+		}
 		offsets = g.offsets
 	}
 	if e.body.Topics == nil {
@@ -204,7 +214,7 @@ func (s *shard) deleteOffsets(e deleteOffsetsRequest, ticket coordinator.Ticket,
 	switch {
 	case g == nil || g.share != nil:
 		r.ErrorCode = kerr.GroupIDNotFound.Code
-	case g.consumer == nil && g.state != empty && !g.isConsumer():
+	case g.isClassic() && g.state != empty && !g.isConsumer():
 		r.ErrorCode = kerr.NonEmptyGroup.Code // what others subscribe to is not known
 	default:
 		for _, topic := range e.body.Topics {

@@ -89,6 +89,10 @@ func parseKey(key []byte) (parsedKey, error) {
 		k.group, k.member = keyFromDisk(r.Text()), r.Text()
 	case kind == shareMetadataKey, kind == shareTargetMetadataKey, kind == shareStatesKey:
 		k.group = keyFromDisk(r.Text())
+	case kind == streamsMetadataKey, kind == streamsTargetMetadataKey, kind == streamsTopologyKey:
+		k.group = keyFromDisk(r.Text())
+	case kind == streamsMemberKey, kind == streamsTargetMemberKey, kind == streamsCurrentKey:
+		k.group, k.member = keyFromDisk(r.Text()), r.Text()
 	case kind == shareMemberKey, kind == shareTargetMemberKey, kind == shareCurrentKey:
 		k.group, k.member = keyFromDisk(r.Text()), r.Text()
 	default:

@@ -116,7 +116,7 @@ func TestEveryVersionIsRead(t *testing.T) {
 
 func TestUnknownRecordsAreSkipped(t *testing.T) {
 	s := newShard(DefaultSettings, func() Topics { return noTopics{} })
-	for _, key := range []string{"0011 0001g", "0017 0001g", "7fff"} {
+	for _, key := range []string{"0012 0001g", "0018 0001g", "7fff"} {
 		if err := s.Replay(rawRecord(unhex(t, key), []byte("whatever"))); err != nil {
 			t.Errorf("key %s: %v", key, err)
 		}

@@ -31,6 +31,9 @@ func (s *shard) Replay(record coordinator.Record) error {
 	if isShareKey(key.kind) {
 		return s.replayShare(key, record.Value)
 	}
+	if isStreamsKey(key.kind) {
+		return s.replayStreams(key, record.Value)
+	}
 	if key.kind != groupMetadataKey {
 		return s.replayConsumer(key, record.Value)
 	}
@@ -179,6 +182,9 @@ func (s *shard) Loaded(now time.Time) {
 		}
 		if g.share != nil {
 			s.reviveShare(g, now)
+		}
+		if g.streams != nil {
+			s.reviveStreams(g, now)
 		}
 	}
 	s.watchOffsets(now)

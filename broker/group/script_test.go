@@ -309,6 +309,9 @@ func dumpDurable(s *shard) string {
 		if g.share != nil {
 			b.WriteString(dumpShare(g.share))
 		}
+		if g.streams != nil {
+			b.WriteString(dumpStreams(g.streams))
+		}
 		if g.stored == nil && g.consumer == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
 			continue
 		}
@@ -351,6 +354,10 @@ func (w *world) set(t *testing.T, args map[string]string) {
 			w.settings.ConsumerMaxSize = int32(n)
 		case "hold.ms":
 			w.settings.HeartbeatHoldMillis = int32(n)
+		case "streams.max.size":
+			w.settings.StreamsMaxSize = int32(n)
+		case "standbys", "streams.delay.ms":
+			w.setStreams(name, int32(n))
 		case "delay.ms":
 			w.settings.InitialRebalanceDelayMillis = int32(n)
 		case "metadata.max.bytes":
@@ -374,6 +381,9 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 	key := groupKey{defaultTenant, group}
 	if strings.Contains(verb, "share") {
 		return parseShare(t, who, verb, key, args)
+	}
+	if strings.Contains(verb, "streams") {
+		return parseStreams(t, who, verb, key, args)
 	}
 	switch verb {
 	case "join":
@@ -409,7 +419,7 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 		return parseTransactionCommit(t, key, args)
 	case "fetch":
 		r := kmsg.NewOffsetFetchRequestGroup()
-		r.Group = group
+		r.Group, r.MemberID, r.MemberEpoch = group, optional(args, "member"), int32(number(t, args, "epoch", -1))
 		for _, x := range list(args["of"]) {
 			topic, partition := parseTopicPartition(t, x)
 			r.Topics = append(r.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: topic, Partitions: []int32{partition}})

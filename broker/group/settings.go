@@ -1,6 +1,7 @@
 package group
 
 import (
+	"strconv"
 	"sync"
 	"time"
 )
@@ -32,6 +33,29 @@ type Settings struct {
 	ShareMaxSize int32 // group.share.max.size
 	// Share is what applies to a share group (resource type GROUP); nil: the defaults.
 	Share func(tenant, group string) ShareSettings
+
+	StreamsMaxSize int32 // group.streams.max.size
+	// Streams is what applies to a streams group (resource type GROUP); nil: the defaults.
+	Streams func(tenant, group string) StreamsSettings
+}
+
+// StreamsSettings are those that a streams group may have of its own.
+type StreamsSettings struct {
+	SessionTimeoutMillis     int32 // streams.session.timeout.ms
+	HeartbeatIntervalMillis  int32 // streams.heartbeat.interval.ms
+	AssignmentIntervalMillis int32 // streams.assignment.interval.ms
+	InitialDelayMillis       int32 // streams.initial.rebalance.delay.ms
+	StandbyReplicas          int32 // streams.num.standby.replicas
+}
+
+// DefaultStreamsSettings are Kafka's defaults.
+func DefaultStreamsSettings() StreamsSettings {
+	return StreamsSettings{SessionTimeoutMillis: 45000, HeartbeatIntervalMillis: 5000, AssignmentIntervalMillis: 1000, InitialDelayMillis: 3000}
+}
+
+// assignmentConfigs are the settings that an assignment depends on, as the log has them.
+func (s StreamsSettings) assignmentConfigs() map[string]string {
+	return map[string]string{"num.standby.replicas": strconv.Itoa(int(s.StandbyReplicas))}
 }
 
 // ShareSettings are those that a share group may have of its own.
@@ -88,6 +112,7 @@ func DefaultSettings() Settings {
 		HeartbeatHoldMillis:         2500,
 		ConsumerMaxSize:             1<<31 - 1,
 		ShareMaxSize:                200,
+		StreamsMaxSize:              1<<31 - 1,
 		ConsumerAssignors:           []string{"uniform", "range"},
 		MigrationPolicy:             "bidirectional",
 	}

@@ -25,6 +25,7 @@ type shard struct {
 	figures  figures
 	leaving  []*group // groups of which nothing may be left once the records of the step are replayed
 	shares   map[groupKey]*shareTimers
+	streams  map[groupKey]*streamsSoft
 	telling  []announcement // what this step brought to those who wait
 	stranded []*group       // consumer groups that came back with an undone write, and have classic members by now
 }
@@ -33,12 +34,13 @@ type shard struct {
 type figures struct {
 	groups                                [stateCount]int64
 	consumers                             [consumerStateCount]int64
+	streams                               [streamsStateCount]int64
 	shares, offsets                       int64
 	commits, expired, deleted, rebalances int64
 }
 
 func newShard(settings func() Settings, topics func() Topics) *shard {
-	s := &shard{settings: settings, topics: topics, groups: make(map[groupKey]*group), open: make(map[int64]map[groupKey]bool), shares: make(map[groupKey]*shareTimers)}
+	s := &shard{settings: settings, topics: topics, groups: make(map[groupKey]*group), open: make(map[int64]map[groupKey]bool), shares: make(map[groupKey]*shareTimers), streams: make(map[groupKey]*streamsSoft)}
 	s.sweep = newTimer(s.expireOffsets)
 	return s
 }
@@ -128,6 +130,10 @@ func (s *shard) Step(event any, ticket coordinator.Ticket, now time.Time) coordi
 		s.alterShare(e, ticket, now, do)
 	case forgetShareRequest:
 		s.forgetShare(e, ticket, now, do)
+	case streamsHeartbeatRequest:
+		s.streamsHeartbeat(e, ticket, now, do)
+	case describeStreamsRequest:
+		do.reply(ticket, s.describeStreams(e))
 	case topicsChanged:
 		s.onTopicsChanged(e, now, do)
 	case describeRequest:
@@ -215,6 +221,8 @@ func (s *shard) countBy(g *group, by int64) {
 		s.figures.consumers[g.consumer.state()] += by
 	} else if g.share != nil {
 		s.figures.shares += by
+	} else if g.streams != nil {
+		s.figures.streams[g.streams.state()] += by
 	} else {
 		s.figures.groups[g.state] += by
 	}

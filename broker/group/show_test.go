@@ -16,6 +16,9 @@ func showResponse(response any) string {
 	if s, ok := showShare(response); ok {
 		return s
 	}
+	if s, ok := showStreams(response); ok {
+		return s
+	}
 	switch r := response.(type) {
 	case *kmsg.ConsumerGroupHeartbeatResponse:
 		return showBeat(r)
@@ -140,6 +143,9 @@ func showRecord(record coordinator.Record) string {
 	}
 	if isShareKey(key.kind) {
 		return showShareRecord(key, record.Value)
+	}
+	if isStreamsKey(key.kind) {
+		return showStreamsRecord(key, record.Value)
 	}
 	if !key.isOffset && key.kind != groupMetadataKey {
 		return showConsumerRecord(key, record.Value)

@@ -73,6 +73,12 @@ func (g *group) validateTransactionCommit(r *kmsg.TxnOffsetCommitRequest) *kerr.
 		return nil
 	case r.Generation < 0 && r.MemberID == "" && r.InstanceID == nil:
 		return nil
+	case g.streams != nil:
+		err := g.streams.validateCommit(r.MemberID, r.Generation, anyCommitVersion)
+		if err == kerr.StaleMemberEpoch {
+			return kerr.IllegalGeneration
+		}
+		return err
 	case g.consumer != nil:
 		err := g.consumer.validateCommit(r.MemberID, r.Generation, anyCommitVersion)
 		if err == kerr.StaleMemberEpoch {

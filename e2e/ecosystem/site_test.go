@@ -44,7 +44,11 @@ func newSite(t *testing.T) *site {
 	if os.Getenv("ECOSYSTEM_SERVER") == "kafka" {
 		s.addresses = []string{harness.StartKafka(t, harness.KafkaConfig{}).Address()}
 	} else {
-		s.cluster = harness.StartCluster(t, harness.ClusterConfig{Settings: map[string]string{"default.replication.factor": "3"}})
+		s.cluster = harness.StartCluster(t, harness.ClusterConfig{Settings: map[string]string{
+			"default.replication.factor":       "3",
+			"group.streams.session.timeout.ms": "6000", "group.streams.min.session.timeout.ms": "6000",
+			"group.streams.heartbeat.interval.ms": "1500", "group.streams.min.heartbeat.interval.ms": "1500",
+		}})
 		s.addresses = s.cluster.Addresses()
 	}
 	s.client = s.newClient()

@@ -82,6 +82,9 @@ func groupBounds(name string) (low, high string) {
 			break
 		}
 	}
+	if name == "streams.num.standby.replicas" {
+		high = "group.streams.max.standby.replicas"
+	}
 	if Broker().Get(low) == nil {
 		low = ""
 	}

@@ -15,10 +15,10 @@ func groupDefinitions() []*Definition {
 		{Name: "share.record.lock.duration.ms", Type: Int, Default: "30000", Synonyms: []string{"group.share.record.lock.duration.ms"}, valid: atLeast(1000), Documentation: "How long a share consumer holds a record, in milliseconds."},
 		{Name: "share.renew.acknowledge.enable", Type: Boolean, Default: "true", Documentation: "Allows consumers to renew their hold of a record."},
 		{Name: "share.session.timeout.ms", Type: Int, Default: "45000", Synonyms: []string{"group.share.session.timeout.ms"}, valid: atLeast(1), Documentation: "A member of a share group whose heartbeats stay out for so long is removed, in milliseconds."},
-		{Name: "streams.assignment.interval.ms", Type: Int, Default: "1000", Synonyms: []string{"group.streams.assignment.interval.ms"}, valid: atLeast(0), Inert: true, Documentation: "Least time between two assignments of a streams group, in milliseconds."},
-		{Name: "streams.heartbeat.interval.ms", Type: Int, Default: "5000", Synonyms: []string{"group.streams.heartbeat.interval.ms"}, valid: atLeast(1), Inert: true, Documentation: "Heartbeat interval told to members of a streams group, in milliseconds."},
-		{Name: "streams.initial.rebalance.delay.ms", Type: Int, Default: "3000", Synonyms: []string{"group.streams.initial.rebalance.delay.ms"}, valid: atLeast(0), Inert: true, Documentation: "How long the first rebalance waits for more members, in milliseconds."},
-		{Name: "streams.num.standby.replicas", Type: Int, Default: "0", Synonyms: []string{"group.streams.num.standby.replicas"}, valid: atLeast(0), Inert: true, Documentation: "Standby replicas of each task."},
-		{Name: "streams.session.timeout.ms", Type: Int, Default: "45000", Synonyms: []string{"group.streams.session.timeout.ms"}, valid: atLeast(1), Inert: true, Documentation: "A member of a streams group whose heartbeats stay out for so long is removed, in milliseconds."},
+		{Name: "streams.assignment.interval.ms", Type: Int, Default: "1000", Synonyms: []string{"group.streams.assignment.interval.ms"}, valid: atLeast(0), Documentation: "Least time between two assignments of a streams group, in milliseconds."},
+		{Name: "streams.heartbeat.interval.ms", Type: Int, Default: "5000", Synonyms: []string{"group.streams.heartbeat.interval.ms"}, valid: atLeast(1), Documentation: "Heartbeat interval told to members of a streams group, in milliseconds."},
+		{Name: "streams.initial.rebalance.delay.ms", Type: Int, Default: "3000", Synonyms: []string{"group.streams.initial.rebalance.delay.ms"}, valid: atLeast(0), Documentation: "How long the first rebalance waits for more members, in milliseconds."},
+		{Name: "streams.num.standby.replicas", Type: Int, Default: "0", Synonyms: []string{"group.streams.num.standby.replicas"}, valid: atLeast(0), Documentation: "Standby replicas of each task."},
+		{Name: "streams.session.timeout.ms", Type: Int, Default: "45000", Synonyms: []string{"group.streams.session.timeout.ms"}, valid: atLeast(1), Documentation: "A member of a streams group whose heartbeats stay out for so long is removed, in milliseconds."},
 	}
 }

@@ -53,6 +53,7 @@ func Bootstrap(clusterID, minISR string) command.Group {
 		command.SetFeature{Name: "eligible.leader.replicas.version", Level: 1},
 		command.SetFeature{Name: "group.version", Level: 1},
 		command.SetFeature{Name: "share.version", Level: 1},
+		command.SetFeature{Name: "streams.version", Level: 1},
 		command.SetFeature{Name: "transaction.version", Level: transactionVersion},
 		command.SetConfig{Resource: config.Resource{Type: config.BrokerResource}, Values: map[string]*string{minISRKey: &minISR}},
 	}

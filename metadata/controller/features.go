@@ -32,7 +32,7 @@ func featureLevels(name string) (low, high int16, known bool) {
 	switch name {
 	case "metadata.version":
 		return 7, metadataVersion, true
-	case "eligible.leader.replicas.version", "group.version", "share.version":
+	case "eligible.leader.replicas.version", "group.version", "share.version", "streams.version":
 		return 0, 1, true
 	case "transaction.version":
 		return 0, transactionVersion, true

@@ -25,7 +25,7 @@ public class Pipeline {
   static final Duration LATE = Duration.ofHours(24);
 
   public static void main(String[] args) throws Exception {
-    Properties settings = settings(args[0], args[1], args[2]);
+    Properties settings = settings(args[0], args[1], args[2], args[3]);
     KafkaStreams streams = new KafkaStreams(topology().build(settings), settings);
     CountDownLatch end = new CountDownLatch(1);
     streams.setUncaughtExceptionHandler(fault -> {
@@ -37,7 +37,7 @@ public class Pipeline {
     end.await();
   }
 
-  static Properties settings(String servers, String application, String stateDirectory) {
+  static Properties settings(String servers, String application, String stateDirectory, String protocol) {
     Properties p = new Properties();
     p.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, servers);
     p.put(StreamsConfig.APPLICATION_ID_CONFIG, application);
@@ -49,8 +49,11 @@ public class Pipeline {
     p.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 2);
     p.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, -1);
     p.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest");
-    p.put(ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, 6000);
-    p.put(ConsumerConfig.HEARTBEAT_INTERVAL_MS_CONFIG, 1500);
+    p.put(StreamsConfig.GROUP_PROTOCOL_CONFIG, protocol);
+    if (protocol.equals("classic")) { // in streams groups these are the broker's
+      p.put(ConsumerConfig.SESSION_TIMEOUT_MS_CONFIG, 6000);
+      p.put(ConsumerConfig.HEARTBEAT_INTERVAL_MS_CONFIG, 1500);
+    }
     return p;
   }
 
