@@ -22,7 +22,7 @@ func newGroupCommand(s *session) *cobra.Command {
 }
 
 // groupLags describes the groups with their lag. A group that does not exist is an error of its own.
-func groupLags(ctx context.Context, admin *kadm.Client, groups ...string) ([]kadm.DescribedGroupLag, *itemErrors, error) {
+func (s *session) groupLags(ctx context.Context, admin *kadm.Client, groups ...string) ([]kadm.DescribedGroupLag, *itemErrors, error) {
 	missing := &itemErrors{}
 	lags, err := admin.Lag(ctx, groups...)
 	if err != nil && len(lags) == 0 {
@@ -31,12 +31,15 @@ func groupLags(ctx context.Context, admin *kadm.Client, groups ...string) ([]kad
 	var out []kadm.DescribedGroupLag
 	for _, l := range lags.Sorted() {
 		if l.State == "Dead" || errors.Is(l.DescribeErr, kerr.GroupIDNotFound) {
-			consumers, ok, err := consumerLag(ctx, admin, l.Group)
+			other, ok, err := consumerLag(ctx, admin, l.Group)
+			if err == nil && !ok {
+				other, ok, err = s.streamsLag(ctx, admin, l)
+			}
 			if err != nil {
 				return nil, missing, err
 			}
 			if ok {
-				l = consumers
+				l = other
 			}
 		}
 		if err := groupTrouble(l); err != nil {
@@ -57,8 +60,8 @@ func groupTrouble(l kadm.DescribedGroupLag) error {
 }
 
 // oneGroup returns the group with its lag.
-func oneGroup(ctx context.Context, admin *kadm.Client, name string) (kadm.DescribedGroupLag, error) {
-	found, missing, err := groupLags(ctx, admin, name)
+func (s *session) oneGroup(ctx context.Context, admin *kadm.Client, name string) (kadm.DescribedGroupLag, error) {
+	found, missing, err := s.groupLags(ctx, admin, name)
 	if err != nil {
 		return kadm.DescribedGroupLag{}, err
 	}

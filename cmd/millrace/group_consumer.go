@@ -28,34 +28,46 @@ func consumerLag(ctx context.Context, admin *kadm.Client, group string) (kadm.De
 	for _, m := range g.Members {
 		l.Members = append(l.Members, kadm.DescribedGroupMember{MemberID: m.MemberID, InstanceID: m.InstanceID, ClientID: m.ClientID, ClientHost: m.ClientHost})
 	}
-	commits, err := admin.FetchOffsets(ctx, group)
+	assigned := make([]kadm.TopicsSet, 0, len(g.Members))
+	for _, m := range g.Members {
+		assigned = append(assigned, m.Assignment)
+	}
+	err = fillLag(ctx, admin, &l, assigned)
+	return l, true, err
+}
+
+// fillLag finds out how far a group is behind, and who of its members has what; assigned is in their order.
+func fillLag(ctx context.Context, admin *kadm.Client, l *kadm.DescribedGroupLag, assigned []kadm.TopicsSet) error {
+	commits, err := admin.FetchOffsets(ctx, l.Group)
 	if err != nil {
 		l.FetchErr = err
-		return l, true, nil
+		return nil
 	}
 	wanted := commits.Offsets().TopicsSet()
-	wanted.Merge(g.AssignedPartitions())
+	for _, topics := range assigned {
+		wanted.Merge(topics)
+	}
 	if len(wanted) == 0 {
-		return l, true, nil
+		return nil
 	}
 	starts, err := admin.ListStartOffsets(ctx, wanted.Topics()...)
 	if err != nil {
-		return l, true, fmt.Errorf("list start offsets: %w", err)
+		return fmt.Errorf("list start offsets: %w", err)
 	}
 	ends, err := admin.ListEndOffsets(ctx, wanted.Topics()...)
 	if err != nil {
-		return l, true, fmt.Errorf("list end offsets: %w", err)
+		return fmt.Errorf("list end offsets: %w", err)
 	}
-	for topic, partitions := range g.AssignedPartitions() {
+	for topic, partitions := range wanted {
 		for partition := range partitions { // nothing is committed of it yet
 			if _, committed := commits.Lookup(topic, partition); !committed {
 				commits.Add(kadm.OffsetResponse{Offset: kadm.Offset{Topic: topic, Partition: partition, At: -1, LeaderEpoch: -1}})
 			}
 		}
 	}
-	l.Lag = kadm.CalculateGroupLagWithStartOffsets(kadm.DescribedGroup{Group: group, State: "Empty"}, commits, starts, ends)
-	for i, m := range g.Members {
-		for topic, partitions := range m.Assignment {
+	l.Lag = kadm.CalculateGroupLagWithStartOffsets(kadm.DescribedGroup{Group: l.Group, State: "Empty"}, commits, starts, ends)
+	for i, topics := range assigned {
+		for topic, partitions := range topics {
 			for partition := range partitions {
 				if p, ok := l.Lag[topic][partition]; ok {
 					p.Member = &l.Members[i]
@@ -64,10 +76,10 @@ func consumerLag(ctx context.Context, admin *kadm.Client, group string) (kadm.De
 			}
 		}
 	}
-	return l, true, nil
+	return nil
 }
 
-// assignedBy is what a member has by the rows of its group: groups of the consumer protocol have no assignment of their own form.
+// assignedBy is what a member has by the rows of its group: groups of newer protocols have no assignment of their own form.
 func assignedBy(l kadm.DescribedGroupLag, memberID string) []assignedTopics {
 	assigned := []assignedTopics{}
 	for topic, partitions := range l.Lag {

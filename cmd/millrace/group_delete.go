@@ -22,7 +22,7 @@ func newGroupDeleteCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, missing, err := groupLags(ctx, admin, args...)
+			found, missing, err := s.groupLags(ctx, admin, args...)
 			cancel()
 			if err != nil {
 				return err

@@ -31,7 +31,7 @@ func newGroupDescribeCommand(s *session) *cobra.Command {
 				return err
 			}
 			defer cancel()
-			found, missing, err := groupLags(ctx, admin, args...)
+			found, missing, err := s.groupLags(ctx, admin, args...)
 			if err != nil {
 				return err
 			}

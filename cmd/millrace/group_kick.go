@@ -30,7 +30,7 @@ func newGroupKickCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			described, err := oneGroup(ctx, admin, group)
+			described, err := s.oneGroup(ctx, admin, group)
 			cancel()
 			if err != nil {
 				return err

@@ -51,7 +51,7 @@ func newGroupLagCommand(s *session) *cobra.Command {
 }
 
 func (s *session) showLag(ctx context.Context, cmd *cobra.Command, admin *kadm.Client, groups []string) error {
-	found, missing, err := groupLags(ctx, admin, groups...)
+	found, missing, err := s.groupLags(ctx, admin, groups...)
 	if err != nil {
 		return err
 	}

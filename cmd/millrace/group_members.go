@@ -38,7 +38,7 @@ func newGroupMembersCommand(s *session) *cobra.Command {
 				return err
 			}
 			defer cancel()
-			group, err := oneGroup(ctx, admin, args[0])
+			group, err := s.oneGroup(ctx, admin, args[0])
 			if err != nil {
 				return err
 			}

@@ -30,7 +30,7 @@ func newGroupOffsetDeleteCommand(s *session) *cobra.Command {
 				return err
 			}
 			defer cancel()
-			if _, err := oneGroup(ctx, admin, args[0]); err != nil {
+			if _, err := s.oneGroup(ctx, admin, args[0]); err != nil {
 				return err
 			}
 			committed, err := admin.FetchOffsets(ctx, args[0])

@@ -88,7 +88,7 @@ func (s *session) seek(cmd *cobra.Command, o *seekOptions, group string) error {
 		return err
 	}
 	defer cancel()
-	described, committed, err := seekable(ctx, admin, group)
+	described, committed, err := s.seekable(ctx, admin, group)
 	if err != nil {
 		return err
 	}
@@ -125,8 +125,8 @@ func (s *session) seek(cmd *cobra.Command, o *seekOptions, group string) error {
 }
 
 // seekable describes the group and fetches its commits. A group that does not exist yet can be given offsets.
-func seekable(ctx context.Context, admin *kadm.Client, group string) (kadm.DescribedGroupLag, kadm.OffsetResponses, error) {
-	described, err := oneGroup(ctx, admin, group)
+func (s *session) seekable(ctx context.Context, admin *kadm.Client, group string) (kadm.DescribedGroupLag, kadm.OffsetResponses, error) {
+	described, err := s.oneGroup(ctx, admin, group)
 	if err != nil && exitCode(err) != exitNotFound {
 		return described, nil, err
 	}
