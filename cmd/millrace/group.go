@@ -48,6 +48,13 @@ func (s *session) groupLags(ctx context.Context, admin *kadm.Client, groups ...s
 		}
 		out = append(out, l)
 	}
+	if len(groups) == 0 {
+		streams, err := s.allStreamsLags(ctx, admin)
+		if err != nil {
+			return nil, missing, err
+		}
+		out = append(out, streams...)
+	}
 	return out, missing, nil
 }
 

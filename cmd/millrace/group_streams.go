@@ -41,6 +41,28 @@ func (s *session) streamsLag(ctx context.Context, admin *kadm.Client, known kadm
 	return l, true, err
 }
 
+// allStreamsLags describes every streams group; kadm knows the others.
+func (s *session) allStreamsLags(ctx context.Context, admin *kadm.Client) ([]kadm.DescribedGroupLag, error) {
+	listed, err := admin.ListGroups(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list groups: %w", err)
+	}
+	var out []kadm.DescribedGroupLag
+	for _, g := range listed.Sorted() {
+		if g.ProtocolType != "streams" {
+			continue
+		}
+		l, ok, err := s.streamsLag(ctx, admin, kadm.DescribedGroupLag{Group: g.Group, Coordinator: kadm.BrokerDetail{NodeID: g.Coordinator}})
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, l)
+		}
+	}
+	return out, nil
+}
+
 // partitionCounts are those of the topics that an application reads.
 func partitionCounts(ctx context.Context, admin *kadm.Client, t *kmsg.StreamsGroupDescribeResponseGroupTopology) (map[string]int32, error) {
 	var names []string
