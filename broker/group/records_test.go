@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/group/assignor"
+	"github.com/millrace-io/millrace/broker/group/topology"
 )
 
 // TestRecordsAreKafkas decodes what we write with kmsg's own types.
@@ -167,6 +168,17 @@ func TestPartitionIsKafkas(t *testing.T) {
 	}
 }
 
+// streamsBeat is the heartbeat of a member of an application that reads t.
+func streamsBeat(member string, epoch int32) *kmsg.StreamsGroupHeartbeatRequest {
+	r := kmsg.NewPtrStreamsGroupHeartbeatRequest()
+	r.Group, r.MemberID, r.MemberEpoch, r.RebalanceTimeoutMillis = "g", member, epoch, 1
+	r.ActiveTasks, r.StandbyTasks, r.WarmupTasks = []kmsg.TaskIDs{}, []kmsg.TaskIDs{}, []kmsg.TaskIDs{}
+	if epoch == 0 {
+		r.Topology = &kmsg.StreamsGroupHeartbeatRequestTopology{Subtopologies: []kmsg.StreamsGroupHeartbeatRequestTopologySubtopology{{SubtopologyID: "0", SourceTopics: []string{"t"}}}}
+	}
+	return r
+}
+
 func FuzzReplay(f *testing.F) {
 	key := groupKey{defaultTenant, "g"}
 	protocol := "range"
@@ -180,6 +192,11 @@ func FuzzReplay(f *testing.F) {
 		consumerEpochRecord(key, 7, 1, 2), consumerMemberRecord(key, &consumerMember{id: "m", topics: []string{"t"}, regex: "t"}),
 		consumerTargetEpochRecord(key, 1, 2), consumerTargetRecord(key, "m", assignor.Partitions{testTopicID("t"): {0, 1}}),
 		consumerCurrentRecord(key, &consumerMember{id: "m", assigned: held{testTopicID("t"): {0: 1}}}), consumerRegexRecord(key, "t", &resolvedRegex{topics: []string{"t"}}),
+		streamsEpochRecord(key, streamsEpoch{2, 1, 0, map[string]string{"num.standby.replicas": "0"}}),
+		streamsTopologyRecord(key, topology.New(0, []topology.Subtopology{{ID: "0", Sources: []string{"t"}, Copartitions: []topology.Copartition{{Sources: []int16{0}}}}})),
+		streamsMemberRecord(key, &streamsMember{id: "m", endpoint: &endpoint{"h", 1}}), streamsTargetEpochRecord(key, 2, 1),
+		streamsTargetRecord(key, "m", tasks{active: taskSet{{Subtopology: "0", Partition: 1}: 0}}),
+		streamsCurrentRecord(key, &streamsMember{id: "m", epoch: 2, state: memberUnrevoked, assigned: tasks{active: taskSet{{Subtopology: "0", Partition: 1}: 1}}}),
 	} {
 		add(r.Key, r.Value)
 	}
@@ -190,6 +207,10 @@ func FuzzReplay(f *testing.F) {
 			r := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 			r.Group, r.MemberID, r.RebalanceTimeoutMillis, r.SubscribedTopicNames, r.Topics = "g", "n", 1, []string{"t"}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
 			s.Step(consumerHeartbeatRequest{key: groupKey{defaultTenant, "g"}, body: r}, 1, time.UnixMilli(0))
+			for _, epoch := range []int32{0, 2} {
+				s.Step(streamsHeartbeatRequest{key: groupKey{defaultTenant, "g"}, body: streamsBeat("m", epoch)}, 1, time.UnixMilli(0))
+			}
+			s.Step(describeStreamsRequest{[]groupKey{{defaultTenant, "g"}}}, 1, time.UnixMilli(0))
 			s.Step(coordinator.Tick{}, 0, time.UnixMilli(1))
 		}
 		if s.Replay(rawRecord(key, nil)) == nil && len(s.groups) > 1 {

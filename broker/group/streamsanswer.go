@@ -39,7 +39,7 @@ func (d *streamsDraft) answer(before, m *streamsMember) *kmsg.StreamsGroupHeartb
 
 // interval is when the member is to come again: soon if there will be something for it.
 func (d *streamsDraft) interval(m *streamsMember) int32 {
-	interval := d.s.streamsSettings(d.key).HeartbeatIntervalMillis
+	interval := d.settings.HeartbeatIntervalMillis
 	if len(d.configured.Missing) > 0 {
 		d.quickly(quickStreamsMillis)
 	}

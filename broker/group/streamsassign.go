@@ -35,7 +35,7 @@ func (d *streamsDraft) quickly(millis int32) {
 
 // delayFirst has the first assignment of a group wait for more members.
 func (d *streamsDraft) delayFirst() {
-	delay := millis(d.s.streamsSettings(d.key).InitialDelayMillis)
+	delay := millis(d.settings.InitialDelayMillis)
 	if delay == 0 || d.soft.initial.index >= 0 {
 		return
 	}
@@ -54,7 +54,7 @@ func (d *streamsDraft) assign(updated *streamsMember) tasks {
 	if d.assignmentEpoch >= d.epoch {
 		return d.before.target[updated.id]
 	}
-	pause := millis(d.s.streamsSettings(d.key).AssignmentIntervalMillis)
+	pause := millis(d.settings.AssignmentIntervalMillis)
 	due := time.UnixMilli(d.before.assignmentMillis).Add(pause)
 	if left := due.Sub(d.now); left > 0 && left <= pause {
 		d.tell(topology.AssignmentDelayed, "Assignment delayed due to the configured assignment interval.")
@@ -106,7 +106,7 @@ func (d *streamsDraft) divide(members []*streamsMember) map[string]assignor.Stre
 	for _, sub := range d.configured.Subtopologies {
 		parts = append(parts, assignor.Subtopology{ID: sub.ID, Tasks: sub.Tasks, Stateful: len(sub.Changelogs) > 0})
 	}
-	return assignor.Sticky(streamers, parts, int(d.s.streamsSettings(d.key).StandbyReplicas))
+	return assignor.Sticky(streamers, parts, int(d.settings.StandbyReplicas))
 }
 
 // assignStreams makes the first assignment of a group when its delay is over.
@@ -115,7 +115,7 @@ func (s *shard) assignStreams(key groupKey, now time.Time, do *effects) {
 	if g == nil || len(g.members) == 0 || g.epoch <= g.assignmentEpoch || soft == nil || soft.configured == nil {
 		return
 	}
-	d := &streamsDraft{s: s, key: key, now: now, do: do, before: g, soft: soft, configured: soft.configured, epoch: g.epoch}
+	d := &streamsDraft{s: s, key: key, now: now, do: do, before: g, soft: soft, configured: soft.configured, epoch: g.epoch, settings: s.streamsSettings(key)}
 	d.makeTarget(nil)
 }
 

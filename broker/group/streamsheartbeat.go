@@ -46,6 +46,8 @@ type streamsDraft struct {
 	soft   *streamsSoft
 	body   *kmsg.StreamsGroupHeartbeatRequest
 
+	settings StreamsSettings
+
 	epoch           int32
 	assignmentEpoch int32
 	topology        *topology.Topology
@@ -74,7 +76,8 @@ func (s *shard) beatStreams(e streamsHeartbeatRequest, ticket coordinator.Ticket
 	if fault != nil {
 		return fault
 	}
-	d := &streamsDraft{s: s, key: e.key, now: now, do: do, before: g, isNew: isNew, body: e.body, epoch: g.epoch, assignmentEpoch: g.assignmentEpoch}
+	d := &streamsDraft{s: s, key: e.key, now: now, do: do, before: g, isNew: isNew, body: e.body, settings: s.streamsSettings(e.key),
+		epoch: g.epoch, assignmentEpoch: g.assignmentEpoch}
 	m, fault := d.member()
 	if fault != nil {
 		return fault
@@ -246,7 +249,7 @@ func (d *streamsDraft) update(m, updated *streamsMember) *refusal {
 			return fault
 		}
 	}
-	configs := d.s.streamsSettings(d.key).assignmentConfigs()
+	configs := d.settings.assignmentConfigs()
 	if bump || hash != g.metadataHash || validated != g.validated || !maps.Equal(configs, g.configs) {
 		d.epoch++
 		d.do.write(streamsEpochRecord(d.key, streamsEpoch{d.epoch, hash, validated, configs}))

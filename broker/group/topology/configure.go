@@ -57,8 +57,11 @@ func (c *Configured) Subtopology(id string) *ConfiguredSubtopology {
 // Partitions tells how many partitions a topic has; ok is false when it does not exist.
 type Partitions func(topic string) (count int32, ok bool)
 
-// Configure works out what a checked topology needs. The error is an InvalidError: no topics could ever do.
+// Configure works out what a topology needs. The error is an InvalidError: no topics could ever do.
 func Configure(t *Topology, existing Partitions) (*Configured, error) {
+	if err := t.Check(); err != nil {
+		return nil, err // it may come from a log that others wrote
+	}
 	c := &configurator{t: t, existing: existing, decided: map[string]int32{}}
 	configured, err := c.configure()
 	var problem *Problem
