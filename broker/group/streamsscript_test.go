@@ -146,7 +146,7 @@ func showStreams(response any) (s string, ok bool) {
 		for _, t := range r.create {
 			s += fmt.Sprintf(" create=%s*%d", t.Name, t.Partitions)
 		}
-		if r.body.PartitionsByUserEndpoint != nil && len(r.body.PartitionsByUserEndpoint) > 0 {
+		if len(r.body.PartitionsByUserEndpoint) > 0 {
 			s += fmt.Sprintf(" endpoints@%d:", r.body.EndpointInformationEpoch)
 			for _, e := range r.body.PartitionsByUserEndpoint {
 				s += fmt.Sprintf(" %s:%d", e.UserEndpoint.Host, e.UserEndpoint.Port)

@@ -30,12 +30,7 @@ var vocabulary = strings.Fields("mill race water wheel stone flour grain dam slu
 // Kafka Streams with exactly-once: a count per word, a count per word and window, and a join, while brokers and instances
 // of the application are killed. Without caches every update comes out, so each word's counts must be 1, 2, 3 and on, in
 // this order: one record processed twice, or its output lost, would show.
-func TestStreamsCountExactlyOnce(t *testing.T) { countExactlyOnce(t, "classic") }
-
-// The same as a streams group (KIP-1071), whose tasks the broker divides.
-func TestStreamsGroupCountsExactlyOnce(t *testing.T) { countExactlyOnce(t, "streams") }
-
-func countExactlyOnce(t *testing.T, protocol string) {
+func TestStreamsCountExactlyOnce(t *testing.T) {
 	s := newSite(t)
 	s.createTopics("lines", "orders", "payments", "counts", "windowed", "joined")
 	classpath := s.compile("Pipeline.java")
@@ -43,7 +38,7 @@ func countExactlyOnce(t *testing.T, protocol string) {
 	for i := range 2 {
 		state := filepath.Join(t.TempDir(), "state")
 		instances = append(instances, run(func() *harness.Process {
-			return s.java(fmt.Sprintf("streams-%d", i), classpath, "Pipeline", s.bootstrap(), "pipeline", state, protocol)
+			return s.java(fmt.Sprintf("streams-%d", i), classpath, "Pipeline", s.bootstrap(), "pipeline", state, "classic")
 		}))
 	}
 	killer := s.startKilling(instances...)
