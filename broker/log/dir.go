@@ -26,6 +26,7 @@ type Dir struct {
 	path      string
 	id        [16]byte
 	lock      io.Closer
+	volume    vfs.Volume // open as long as the Dir is: see vfs.Volume
 	cleanStop bool
 	keptPages bool // nothing that was ever written here was lost since: a sound batch proves what lay before it
 	logger    *slog.Logger
@@ -78,8 +79,11 @@ func OpenDir(cfg DirConfig) (*Dir, error) {
 		return nil, fmt.Errorf("log directory %s is not writable: %w", d.path, err)
 	}
 	d.lock = lock
+	if d.volume, err = d.fs.OpenVolume(d.path); err != nil {
+		return nil, errors.Join(fmt.Errorf("open log directory %s: %w", d.path, err), lock.Close())
+	}
 	if err := d.load(); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, d.volume.Close(), lock.Close())
 	}
 	d.metrics = newMetrics(d, cfg.Registerer)
 	d.flusher = startFlusher(d)
@@ -361,7 +365,7 @@ func (d *Dir) Close() error {
 	}
 	d.files.CloseAll()
 	d.metrics.unregister()
-	return errors.Join(err, d.lock.Close())
+	return errors.Join(err, d.volume.Close(), d.lock.Close())
 }
 
 func (d *Dir) closeClean() error {
@@ -376,7 +380,7 @@ func (d *Dir) closeClean() error {
 		return err
 	}
 	d.keeper.runDoomed()
-	if err := d.fs.SyncFS(d.path); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	if err := d.volume.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return d.fail(err)
 	}
 	if !clean {

@@ -212,7 +212,7 @@ func (f *flusher) syncFileSystem(round []flushTarget) error {
 			f.bytesSinceCheckpoint += s.BeginSync()
 		}
 	}
-	return f.dir.fs.SyncFS(f.dir.path)
+	return f.dir.volume.Sync()
 }
 
 // sync makes the log's data durable, then the names below its directory; the directory's own name comes last, once for

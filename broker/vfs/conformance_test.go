@@ -181,9 +181,12 @@ func syncs(t *testing.T, fsys FS, dir string) {
 	mustWrite(t, f, "abc", 0)
 	mustDo(t, f.Sync())
 	mustDo(t, fsys.SyncDir(dir))
-	if err := fsys.SyncFS(dir); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	volume, err := fsys.OpenVolume(dir)
+	mustDo(t, err)
+	if err := volume.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		t.Fatal(err)
 	}
+	mustDo(t, volume.Close())
 	wantContent(t, fsys, f.Name(), "abc")
 }
 

@@ -6,9 +6,9 @@
 //
 // What is durable when (Memory holds writers to it, OS is trusted for it):
 //
-//	bytes and size of a file     after File.Sync, or SyncFS
+//	bytes and size of a file     after File.Sync, or Volume.Sync
 //	a name (create, rename,
-//	remove, mkdir)               after SyncDir of its directory, or SyncFS; each parent likewise
+//	remove, mkdir)               after SyncDir of its directory, or Volume.Sync; each parent likewise
 //	everything else              may be there, or not, or a part of it: in pages of 4 KiB, cut at any byte
 //
 // Invariants:

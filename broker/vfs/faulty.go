@@ -13,7 +13,7 @@ import (
 type OpKind string
 
 const (
-	OpOpen     OpKind = "open"   // OpenFile without O_CREATE
+	OpOpen     OpKind = "open"   // OpenFile without O_CREATE, OpenVolume
 	OpCreate   OpKind = "create" // OpenFile with it
 	OpMkdir    OpKind = "mkdir"
 	OpReadDir  OpKind = "readdir"
@@ -155,12 +155,26 @@ func (f *faulty) SyncDir(path string) error {
 	return f.inner.SyncDir(path)
 }
 
-func (f *faulty) SyncFS(path string) error {
-	if err := f.ask(Op{Kind: OpSyncFS, Name: path}); err != nil {
-		giveUp(f.inner)
+func (f *faulty) OpenVolume(path string) (Volume, error) {
+	if err := f.ask(Op{Kind: OpOpen, Name: path}); err != nil {
+		return nil, err
+	}
+	v, err := f.inner.OpenVolume(path)
+	return &faultyVolume{v, f, path}, err
+}
+
+type faultyVolume struct {
+	Volume
+	fs   *faulty
+	path string
+}
+
+func (v *faultyVolume) Sync() error {
+	if err := v.fs.ask(Op{Kind: OpSyncFS, Name: v.path}); err != nil {
+		giveUp(v.fs.inner)
 		return err
 	}
-	return f.inner.SyncFS(path)
+	return v.Volume.Sync()
 }
 
 func (f *faulty) Lock(name string) (io.Closer, error) {

@@ -44,6 +44,8 @@ func TestFaultyRefusesEveryKind(t *testing.T) {
 		return nil
 	})
 	f := mustOpen(t, fsys, "a", os.O_RDWR)
+	volume, err := fsys.OpenVolume("/")
+	mustDo(t, err)
 	for kind, do := range map[OpKind]func() error{
 		OpOpen:     func() error { _, err := fsys.OpenFile("a", os.O_RDWR, 0); return err },
 		OpCreate:   func() error { _, err := fsys.OpenFile("b", os.O_CREATE, 0); return err },
@@ -53,7 +55,7 @@ func TestFaultyRefusesEveryKind(t *testing.T) {
 		OpRename:   func() error { return fsys.Rename("a", "b") },
 		OpRemove:   func() error { return errors.Join(fsys.Remove("a"), fsys.RemoveAll("a")) },
 		OpSyncDir:  func() error { return fsys.SyncDir("/") },
-		OpSyncFS:   func() error { return fsys.SyncFS("/") },
+		OpSyncFS:   volume.Sync,
 		OpLock:     func() error { _, err := fsys.Lock("a"); return err },
 		OpFree:     func() error { _, err := fsys.FreeBytes("/"); return err },
 		OpRead:     func() error { _, err := f.ReadAt(make([]byte, 1), 0); return err },
@@ -101,8 +103,11 @@ func TestFaultyWritesShort(t *testing.T) {
 // TestFailedSyncLosesBytesAlthoughALaterOneSucceeds is why a log directory goes offline at the first failed sync.
 func TestFailedSyncLosesBytesAlthoughALaterOneSucceeds(t *testing.T) {
 	for name, sync := range map[string]func(fsys FS, f File) error{
-		"file":        func(_ FS, f File) error { return f.Sync() },
-		"file system": func(fsys FS, _ File) error { return fsys.SyncFS("/") },
+		"file": func(_ FS, f File) error { return f.Sync() },
+		"file system": func(fsys FS, _ File) error {
+			volume, err := fsys.OpenVolume("/")
+			return errors.Join(err, volume.Sync(), volume.Close())
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := NewMemory()

@@ -53,7 +53,23 @@ func (m *Memory) SyncDir(path string) error {
 	return nil
 }
 
-// SyncFS is FS.SyncFS.
+// OpenVolume is FS.OpenVolume.
+func (m *Memory) OpenVolume(path string) (Volume, error) {
+	if _, err := m.Stat(path); err != nil {
+		return nil, err
+	}
+	return memoryVolume{m, path}, nil
+}
+
+type memoryVolume struct {
+	fs   *Memory
+	path string
+}
+
+func (v memoryVolume) Sync() error { return v.fs.SyncFS(v.path) }
+func (memoryVolume) Close() error  { return nil }
+
+// SyncFS makes all there is durable.
 func (m *Memory) SyncFS(path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -68,7 +84,7 @@ func (m *Memory) SyncFS(path string) error {
 	return nil
 }
 
-// giveUp is what a failed SyncFS leaves: see content.giveUp.
+// giveUp is what a failed Sync of the volume leaves: see content.giveUp.
 func (m *Memory) giveUp() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

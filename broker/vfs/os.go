@@ -38,24 +38,31 @@ func (osFS) Remove(name string) error                     { return os.Remove(nam
 func (osFS) RemoveAll(path string) error                  { return os.RemoveAll(path) }
 
 func (osFS) SyncDir(path string) error {
-	return withDir(path, "syncdir", func(fd int) error { return unix.Fsync(fd) })
-}
-
-// SyncFS opens path anew each time: the kernel then reports write-back errors that nobody has seen yet.
-func (osFS) SyncFS(path string) error { return withDir(path, "syncfs", syncFS) }
-
-// withDir opens a directory for one call on its descriptor.
-func withDir(path, op string, call func(fd int) error) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	if err := retryInterrupted(func() error { return call(int(d.Fd())) }); err != nil {
-		return &fs.PathError{Op: op, Path: path, Err: err}
+	if err := retryInterrupted(func() error { return unix.Fsync(int(d.Fd())) }); err != nil {
+		return &fs.PathError{Op: "syncdir", Path: path, Err: err}
 	}
 	return nil
 }
+
+// OpenVolume opens path for good: the kernel keeps for each descriptor which write-back errors of the file system it was
+// told of. One that is opened anew would not be told what another process that shares the file system has seen already.
+func (s osFS) OpenVolume(path string) (Volume, error) {
+	f, err := s.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return osVolume{f.(*osFile)}, nil
+}
+
+type osVolume struct{ dir *osFile }
+
+func (v osVolume) Sync() error  { return v.dir.control("syncfs", syncFS) }
+func (v osVolume) Close() error { return v.dir.Close() }
 
 // Lock holds an flock, which ends with the process however it ends. It belongs to the opening, so that a second one
 // in the same process is refused as well.

@@ -27,8 +27,8 @@ type FS interface {
 	RemoveAll(path string) error
 	// SyncDir makes creates, renames and removes in the directory durable.
 	SyncDir(path string) error
-	// SyncFS flushes the whole file system that holds path; errors.ErrUnsupported where there is no such call.
-	SyncFS(path string) error
+	// OpenVolume holds on to the file system that holds path.
+	OpenVolume(path string) (Volume, error)
 	// Lock takes an advisory exclusive lock on name, which it creates; closing the result releases it.
 	// The error wraps ErrLocked when another process or opener holds it.
 	Lock(name string) (io.Closer, error)
@@ -38,6 +38,14 @@ type FS interface {
 	// that was written there can be read, synced or not. It changes when the machine, or the mount, was down in between.
 	// Empty where nobody can tell.
 	Incarnation(path string) string
+}
+
+// Volume is a whole file system, of whatever is on it.
+type Volume interface {
+	// Sync makes everything durable that is on the file system; errors.ErrUnsupported where there is no such call. It tells
+	// every error of writing back since the volume was opened, or since the last Sync, whoever else was told of it.
+	Sync() error
+	io.Closer
 }
 
 // File is an open file. Reads and writes carry their position, so one File serves any number of goroutines.
