@@ -1,6 +1,9 @@
 package log
 
 import (
+	"slices"
+
+	"github.com/millrace-io/millrace/broker/log/producer"
 	"github.com/millrace-io/millrace/broker/log/segment"
 )
 
@@ -104,17 +107,31 @@ func (l *Log) cleanedTo() int64 {
 // LastBatch is the trace of a live producer that the cleaner must not remove.
 type LastBatch struct {
 	Offset int64 // the last one of its last batch, which holds its sequence; producer.None: only a marker is known of it
-	Epoch  int16
+	// Committed is that of its last batch below the high watermark, which is its trace when what lies above is cut off;
+	// producer.None: not remembered, so that any of its batches may be the one.
+	Committed int64
+	Epoch     int16
 }
 
-// LastBatches returns the traces of all producers that are still known (UnifiedLog.lastRecordsOfActiveProducers).
+// below is the last offset of the last batch that is remembered below end.
+func below(s *producer.State, end int64) int64 {
+	for _, b := range slices.Backward(s.Batches()) {
+		if b.LastOffset < end {
+			return b.LastOffset
+		}
+	}
+	return producer.None
+}
+
+// LastBatches returns the traces of all producers that are still known (UnifiedLog.lastRecordsOfActiveProducers, which has the last
+// batch alone: a truncation behind a cleaning then leaves a producer without its sequence).
 func (l *Log) LastBatches() map[int64]LastBatch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last := map[int64]LastBatch{}
+	last, committed := map[int64]LastBatch{}, l.highWatermark.Load()
 	if l.writableLocked() == nil && l.producers != nil {
 		for _, s := range l.producers.States() {
-			last[s.ID] = LastBatch{s.LastOffset(), s.Epoch}
+			last[s.ID] = LastBatch{s.LastOffset(), below(&s, committed), s.Epoch}
 		}
 	}
 	return last

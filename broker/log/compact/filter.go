@@ -163,7 +163,7 @@ func (f *filter) mustStay(b record.Batch) bool {
 	case !live || b.ProducerID() == record.NoProducerID:
 		return false
 	case last.Offset >= 0:
-		return b.LastOffset() == last.Offset
+		return last.Committed < 0 || b.LastOffset() == last.Committed || b.LastOffset() == last.Offset
 	}
 	return b.Attributes().IsControl() && b.ProducerEpoch() == last.Epoch
 }
