@@ -56,6 +56,7 @@ func (n *Node) Heartbeat(ctx context.Context, h controller.Heartbeat) (controlle
 	n.sessions.touch(b, h)
 	next := n.nextState(img, b, h)
 	if next != controller.StateOf(b) || len(h.OfflineDirectories) > 0 {
+		defer n.sessions.wait(b)()
 		err := n.one(ctx, func(img *image.Image) (group command.Group, err error) {
 			if err := controller.CheckBrokerEpoch(img, h.BrokerID, h.BrokerEpoch); err != nil {
 				return nil, err

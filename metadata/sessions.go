@@ -23,6 +23,7 @@ type sessions struct {
 type session struct {
 	epoch          int64
 	lastContact    time.Duration
+	waiting        int   // so many heartbeats wait for the metadata log
 	heard          bool  // a heartbeat came, and not just the controller's own beginning
 	metadataOffset int64 // index of its image; -1: not known
 	shutdownOffset int64 // index at which its leaderships had moved; -1: it is not stopping
@@ -64,8 +65,7 @@ func (s *sessions) alive(b *image.Broker, timeout time.Duration) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := s.of(b)
-	return own.heard && s.now()-own.lastContact <= timeout
+	return s.of(b).heard && s.leftLocked(b, timeout) >= 0
 }
 
 // expired returns a broker whose session is over, -1 if there is none, and then how long until the next one may be; 0 for
@@ -73,12 +73,11 @@ func (s *sessions) alive(b *image.Broker, timeout time.Duration) bool {
 func (s *sessions) expired(img *image.Image, timeout time.Duration) (id int32, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
 	for b := range img.Brokers() {
 		if b.Fenced {
 			continue
 		}
-		left := s.of(b).lastContact + timeout - now
+		left := s.leftLocked(b, timeout)
 		if left < 0 {
 			return b.ID, 0
 		}
@@ -87,6 +86,36 @@ func (s *sessions) expired(img *image.Image, timeout time.Duration) (id int32, w
 		}
 	}
 	return -1, wait
+}
+
+// left is for how long a session still lasts; below 0 it is over.
+func (s *sessions) left(b *image.Broker, timeout time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leftLocked(b, timeout)
+}
+
+func (s *sessions) leftLocked(b *image.Broker, timeout time.Duration) time.Duration {
+	own := s.of(b)
+	if own.waiting > 0 {
+		return timeout
+	}
+	return own.lastContact + timeout - s.now()
+}
+
+// wait keeps a session while a heartbeat waits for the metadata log, and counts it from the end of that on, which has to be told:
+// a log that is slow is not the broker's fault.
+func (s *sessions) wait(b *image.Broker) (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own := s.of(b)
+	own.waiting++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		own.waiting--
+		own.lastContact = s.now()
+	}
 }
 
 // stopping notes at which index the leaderships of a broker had moved, once.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace-io/millrace/metadata/command"
 	"github.com/millrace-io/millrace/metadata/config"
 	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
@@ -181,6 +182,38 @@ func TestBrokerWhoseProcessIsGoneIsFencedAtOnce(t *testing.T) {
 		}
 		if err := c.register(2, 2); err != nil {
 			t.Errorf("its next process: %v", err)
+		}
+	})
+}
+
+// The metadata log of the controller stands still for longer than a session lasts (a slow disk, say), while brokers go on sending
+// heartbeats: none of them is fenced for it, neither one that waits to be unfenced nor one whose heartbeat comes before its fencing.
+func TestBrokersAreNotFencedForTheSlownessOfTheLog(t *testing.T) {
+	inCluster(t, testConfig(""), func(c *company) {
+		c.join(1, 2)
+		if err := c.register(3, 1); err != nil {
+			t.Fatal(err)
+		}
+		slow := func() {
+			go c.one(c.t.Context(), func(*image.Image) (command.Group, error) {
+				time.Sleep(30 * time.Second)
+				return nil, nil
+			})
+			time.Sleep(time.Second)
+		}
+		slow()
+		go c.live(28*time.Second, 1, 2)
+		if answer := c.beat(3, controller.Heartbeat{}); answer.Fenced {
+			t.Errorf("%+v", answer)
+		}
+		index := c.Image().Index()
+		c.live(2*time.Second, 1, 2) // 3 is silent for less than a session
+		c.live(time.Second, 1, 2, 3)
+		slow()
+		time.Sleep(27500 * time.Millisecond) // nobody is heard of, and the fencing of all waits for the log
+		c.live(5*time.Second, 1, 2, 3)
+		if now := c.Image().Index(); now != index {
+			t.Errorf("somebody was fenced: the log went from %d to %d", index, now)
 		}
 	})
 }

@@ -147,7 +147,8 @@ func (n *Node) fenceExpired() time.Duration {
 			return wait
 		}
 		epoch := img.Broker(id).Epoch
-		if !n.fence(id, func(b *image.Broker) bool { return b.Epoch == epoch }, "its session has timed out") {
+		meant := func(b *image.Broker) bool { return b.Epoch == epoch && n.sessions.left(b, timeout) < 0 }
+		if !n.fence(id, meant, "its session has timed out") {
 			break
 		}
 	}
