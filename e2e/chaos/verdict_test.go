@@ -152,9 +152,6 @@ func (f *flow) verdict(history *checker.History) *checker.Report {
 	return report
 }
 
-// judgeSoFar judges what was seen while everything goes on: what is not read yet is not lost.
-func (f *flow) judgeSoFar() { f.t.Helper(); f.verdict(f.rec.History()) }
-
 // keys are the partitions of the flow.
 func (f *flow) keys() (all []checker.Key) {
 	for p := range f.cfg.partitions {

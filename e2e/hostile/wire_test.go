@@ -64,15 +64,6 @@ func (p *peer) readFrame(limit time.Duration) ([]byte, error) {
 	return body, err
 }
 
-// mustEnd reads until the broker closes the connection.
-func (p *peer) mustEnd(limit time.Duration) {
-	p.t.Helper()
-	_ = p.SetReadDeadline(time.Now().Add(limit))
-	if _, err := io.Copy(io.Discard, p); errors.Is(err, os.ErrDeadlineExceeded) {
-		p.t.Errorf("the broker kept the connection open for %v", limit)
-	}
-}
-
 // ask sends a request and returns its answer; nil when the broker closed the connection instead.
 func (p *peer) ask(frame []byte, limit time.Duration) []byte {
 	p.t.Helper()

@@ -71,7 +71,7 @@ func (s *copierSpec) run(ctx context.Context) error {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(s.Brokers...), kgo.TransactionalID(s.ID), kgo.TransactionTimeout(20 * time.Second),
 		kgo.ConsumerGroup(s.Group), kgo.InstanceID(s.ID), kgo.ConsumeTopics(s.From), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.SessionTimeout(10 * time.Second),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.SessionTimeout(10 * time.Second),
 		kgo.HeartbeatInterval(500 * time.Millisecond), kgo.MetadataMinAge(50 * time.Millisecond), kgo.DialTimeout(2 * time.Second),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.FetchMaxWait(100 * time.Millisecond),
 	}
