@@ -69,6 +69,7 @@ type fetchState struct {
 
 	inSession bool // the leader has it in its session
 	named     bool // it is in due
+	dueAt     int  // its place there
 	backoff   time.Duration
 	notBefore time.Time // zero: not delayed
 	throttled bool      // it rests for a throttle and not after a failure
@@ -203,7 +204,7 @@ func (f *fetcher) endSession() {
 // name lets the next request name a partition.
 func (f *fetcher) name(s *fetchState) {
 	if !s.named {
-		s.named = true
+		s.named, s.dueAt = true, len(f.due)
 		f.due = append(f.due, s)
 	}
 }
@@ -259,10 +260,14 @@ func (f *fetcher) drop(s *fetchState) {
 }
 
 func (f *fetcher) unname(s *fetchState) {
-	if s.named {
-		s.named = false
-		f.due = slices.DeleteFunc(f.due, func(o *fetchState) bool { return o == s })
+	if !s.named {
+		return
 	}
+	s.named = false
+	last := len(f.due) - 1 // takes its place: a leader that is gone leaves thousands here, to be taken out one by one
+	f.due[s.dueAt], f.due[last].dueAt = f.due[last], s.dueAt
+	f.due[last] = nil
+	f.due = f.due[:last]
 }
 
 // forget takes a partition out of the leader's session.
@@ -357,6 +362,9 @@ func (f *fetcher) prepare(brokerEpoch int64, wait time.Duration) {
 	}
 	if len(f.due) > 1 {
 		slices.SortFunc(f.due, func(a, b *fetchState) int { return compareKeys(a.key, b.key) })
+		for i, s := range f.due {
+			s.dueAt = i
+		}
 	}
 	slices.SortFunc(f.forgotten, compareKeys)
 	f.forgotten = slices.DeleteFunc(f.forgotten, func(k partitionKey) bool { s := f.states[k]; return s != nil && s.named })
