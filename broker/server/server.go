@@ -56,7 +56,11 @@ func (s *Server) Addr() net.Addr { return s.cfg.Listener.Addr() }
 
 // Serve accepts connections until Close. It returns nil after Close.
 func (s *Server) Serve() error {
-	s.group.Go(s.housekeeping)
+	s.mu.Lock()
+	if !s.closing.Load() {
+		s.group.Go(s.housekeeping) // under mu, as in admit
+	}
+	s.mu.Unlock()
 	delay := time.Duration(0)
 	for {
 		conn, err := s.cfg.Listener.Accept()

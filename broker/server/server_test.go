@@ -472,6 +472,15 @@ func TestCloseLetsRequestsInHandFinish(t *testing.T) {
 	<-closed
 }
 
+// Whoever closes need not know whether serving has begun: under the race detector this fails when the two are not in order.
+func TestCloseWhileServingBegins(t *testing.T) {
+	for range 20 {
+		if err := start(t, nil).Server.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestCloseEndsWhatTakesTooLong(t *testing.T) {
 	ts := start(t, nil)
 	c := ts.dial()
