@@ -130,48 +130,6 @@ func (s *session) admin(cmd *cobra.Command) (context.Context, context.CancelFunc
 	return ctx, cancel, admin, nil
 }
 
-// connect opens the client and makes sure that a broker answers; if none does, the error says why for each address.
-func (s *session) connect(ctx context.Context, extra ...kgo.Opt) (*kgo.Client, error) {
-	cfg, err := s.resolve()
-	if err != nil {
-		return nil, err
-	}
-	opts, err := clientOptions(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kgo.NewClient(append(opts, extra...)...)
-	if err != nil {
-		return nil, usagef("%v", err)
-	}
-	if err := ping(ctx, cfg, client); err != nil {
-		client.Close()
-		return nil, unreachable(ctx, cfg, err)
-	}
-	s.client = client
-	return client, nil
-}
-
-// patience is how long a first answer may take before the addresses are looked at: a port that can never answer
-// (HTTP, TLS against plaintext) is told at once, a slow broker gets the whole timeout.
-const patience = 2 * time.Second
-
-func ping(ctx context.Context, cfg *settings, client *kgo.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, cfg.timeout())
-	defer cancel()
-	answered := make(chan error, 1)
-	go func() { answered <- client.Ping(ctx) }()
-	select {
-	case err := <-answered:
-		return err
-	case <-time.After(patience):
-	}
-	if hopeless(ctx, cfg) {
-		return context.DeadlineExceeded
-	}
-	return <-answered
-}
-
 func (s *session) close() {
 	if s.client != nil {
 		s.client.Close()
@@ -179,12 +137,13 @@ func (s *session) close() {
 }
 
 func clientOptions(ctx context.Context, cfg *settings) ([]kgo.Opt, error) {
-	dialTimeout := min(cfg.timeout(), 5*time.Second)
+	perBroker := min(cfg.timeout()/3, 5*time.Second) // there is time left to ask another
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(cfg.brokers()...),
+		kgo.SeedBrokers(cfg.seeds()...),
 		kgo.ClientID(cfg.get("client_id")),
 		kgo.SoftwareNameAndVersion("millrace-cli", wireVersion(softwareVersion())),
-		kgo.DialTimeout(dialTimeout),
+		kgo.DialTimeout(perBroker),
+		kgo.RequestTimeoutOverhead(max(perBroker, 100*time.Millisecond)), // the least that the client takes
 		kgo.RetryTimeout(cfg.timeout()),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.DisableClientMetrics(),

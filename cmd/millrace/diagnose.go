@@ -29,21 +29,11 @@ type finding struct {
 
 func (f finding) ok() bool { return f.why == "" }
 
-// hopeless tells that no address can be expected to answer, however long one waits.
-func hopeless(ctx context.Context, cfg *settings) bool {
-	for _, address := range cfg.brokers() {
-		if found := probe(ctx, cfg, address); found.ok() || found.why == whySilent {
-			return false
-		}
-	}
-	return true
-}
-
 // whySilent is the one finding that time may cure.
 const whySilent = "the connection is open, but nothing answers a Kafka request"
 
-// unreachable explains why no bootstrap address answered.
-func unreachable(ctx context.Context, cfg *settings, cause error) error {
+// unreachable explains why no bootstrap address answered, by what a survey of them found.
+func unreachable(ctx context.Context, cfg *settings, cause error, survey []finding) error {
 	if k := saslRefusal(cause); k != nil {
 		next := "See the credentials in use: millrace profile show"
 		if k != kerr.SaslAuthenticationFailed {
@@ -56,8 +46,8 @@ func unreachable(ctx context.Context, cfg *settings, cause error) error {
 	}
 	lines := []string{}
 	fixes := []string{}
-	for _, address := range cfg.brokers() {
-		found := probe(ctx, cfg, address)
+	for _, found := range survey {
+		address := found.address
 		if user := cfg.get("sasl.username"); found.ok() && user != "" && isNetwork(cause) {
 			return &failure{code: exitDenied, cause: cause, message: fmt.Sprintf("connect to %s: the broker hung up during the login as user %s: wrong password, user or mechanism\nSee the credentials in use: millrace profile show", address, quote(user))}
 		}
@@ -90,6 +80,14 @@ func contains(list []string, s string) bool {
 func probe(ctx context.Context, cfg *settings, address string) finding {
 	ctx, cancel := context.WithTimeout(ctx, min(cfg.timeout(), 3*time.Second))
 	defer cancel()
+	f := probeSteps(ctx, cfg, address)
+	if context.Cause(ctx) == errLate {
+		f.why, f.fix = "no answer, while another address answers", ""
+	}
+	return f
+}
+
+func probeSteps(ctx context.Context, cfg *settings, address string) finding {
 	f := finding{address: address}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -97,6 +95,7 @@ func probe(ctx context.Context, cfg *settings, address string) finding {
 		return f
 	}
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
 		f.why = err.Error()

@@ -49,17 +49,15 @@ func (s *session) diagnose(cmd *cobra.Command) []check {
 		return checks
 	}
 	cfg := s.settings
-	reachable := false
-	for _, address := range cfg.brokers() {
-		found := probe(cmd.Context(), cfg, address)
+	addresses := survey(cmd.Context(), cfg)
+	for _, found := range addresses {
 		if found.ok() {
-			reachable = true
-			checks = append(checks, passed("bootstrap", "a Kafka listener answers at %s", address))
+			checks = append(checks, passed("bootstrap", "a Kafka listener answers at %s", found.address))
 			continue
 		}
-		checks = append(checks, check{Name: "bootstrap", Status: checkFail, Detail: address + ": " + found.why, Why: "clients start here", Fix: found.fix})
+		checks = append(checks, check{Name: "bootstrap", Status: checkFail, Detail: found.address + ": " + found.why, Why: "clients start here", Fix: found.fix})
 	}
-	if !reachable {
+	if cfg.goOnWith(addresses); len(cfg.answering) == 0 {
 		return checks
 	}
 	client, err := s.connect(cmd.Context())

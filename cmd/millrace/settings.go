@@ -78,8 +78,9 @@ func checkSetting(key, value string) error {
 
 // settings are the effective values, each with where it comes from.
 type settings struct {
-	profile string // name of the profile in use; empty for none
-	values  map[string]settingValue
+	profile   string // name of the profile in use; empty for none
+	values    map[string]settingValue
+	answering []string // the brokers that answer, once others were found not to; empty: all of them may
 }
 
 type settingValue struct{ value, source string }
@@ -93,6 +94,14 @@ func (s *settings) bool(key string) bool { b, _ := strconv.ParseBool(s.get(key))
 func (s *settings) timeout() time.Duration { d, _ := time.ParseDuration(s.get("timeout")); return d }
 
 func (s *settings) brokers() []string { return splitBrokers(s.get("brokers")) }
+
+// seeds are the addresses that a client starts from.
+func (s *settings) seeds() []string {
+	if len(s.answering) > 0 {
+		return s.answering
+	}
+	return s.brokers()
+}
 
 func (s *settings) tlsEnabled() bool {
 	if s.get("tls.enabled") != "" {
