@@ -164,7 +164,7 @@ func (s *session) consumeWindows(cmd *cobra.Command, client *kgo.Client, o *cons
 			return nil, err
 		}
 	}
-	windows, err := planWindows(ctx, admin, wanted, r, o.committed)
+	windows, err := planWindows(ctx, client, wanted, r, o.committed)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 type soughtPartition struct {
@@ -95,7 +96,7 @@ func (s *session) seek(cmd *cobra.Command, o *seekOptions, group string) error {
 	if err := refuseActive(described, "moved"); err != nil {
 		return err
 	}
-	targets, err := o.targets(ctx, admin, committed, selection)
+	targets, err := o.targets(ctx, s.client, admin, committed, selection)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (s *session) seekable(ctx context.Context, admin *kadm.Client, group string
 }
 
 // targets works out the new offset of every partition.
-func (o *seekOptions) targets(ctx context.Context, admin *kadm.Client, committed kadm.OffsetResponses, selection map[string][]int32) (kadm.Offsets, error) {
+func (o *seekOptions) targets(ctx context.Context, client *kgo.Client, admin *kadm.Client, committed kadm.OffsetResponses, selection map[string][]int32) (kadm.Offsets, error) {
 	switch {
 	case o.toFile != "":
 		offsets, err := readOffsetFile(o.toFile)
@@ -156,7 +157,7 @@ func (o *seekOptions) targets(ctx context.Context, admin *kadm.Client, committed
 	if err != nil {
 		return nil, err
 	}
-	return o.pointTargets(ctx, admin, committed, topics)
+	return o.pointTargets(ctx, client, committed, topics)
 }
 
 // seekTopics is the selection with partitions filled in, or what the group has commits for.
@@ -178,7 +179,7 @@ func seekTopics(ctx context.Context, admin *kadm.Client, committed kadm.OffsetRe
 	return topics, nil
 }
 
-func (o *seekOptions) pointTargets(ctx context.Context, admin *kadm.Client, committed kadm.OffsetResponses, topics map[string][]int32) (kadm.Offsets, error) {
+func (o *seekOptions) pointTargets(ctx context.Context, client *kgo.Client, committed kadm.OffsetResponses, topics map[string][]int32) (kadm.Offsets, error) {
 	r, err := parseOffsets(o.to, time.Now())
 	if err != nil || r.end.kind != offsetNone {
 		return nil, usagef("--to %s: want start, end, N, +N, -N or @TIME", o.to)
@@ -187,7 +188,7 @@ func (o *seekOptions) pointTargets(ctx context.Context, admin *kadm.Client, comm
 	if len(topics) == 0 {
 		return out, nil
 	}
-	windows, err := planWindows(ctx, admin, topics, r, false)
+	windows, err := planWindows(ctx, client, topics, r, false)
 	if err != nil {
 		return nil, err
 	}

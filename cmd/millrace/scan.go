@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -155,15 +154,11 @@ func (s *scan) handleAll(fetches kgo.Fetches) error {
 func (s *scan) leadersAnswer(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, idleCheck)
 	defer cancel()
-	topics := map[string]bool{}
-	var names []string
+	waiting := map[string][]int32{}
 	for tp := range s.pending {
-		if !topics[tp.topic] {
-			topics[tp.topic] = true
-			names = append(names, tp.topic)
-		}
+		waiting[tp.topic] = append(waiting[tp.topic], tp.partition)
 	}
-	ends, err := kadm.NewClient(s.client).ListEndOffsets(ctx, names...)
+	ends, err := partitionOffsets(ctx, s.client, waiting, latestOffset, false)
 	if err != nil {
 		return false
 	}

@@ -55,7 +55,7 @@ func newTopicTrimCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			windows, err := planWindows(ctx, admin, map[string][]int32{args[0]: wanted}, r, false)
+			windows, err := planWindows(ctx, s.client, map[string][]int32{args[0]: wanted}, r, false)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // window is what an offset range means for one partition: the offsets from, up to not including, until.
@@ -29,30 +30,25 @@ func (w window) contents() string {
 }
 
 // planWindows resolves the range for every wanted partition. stableOnly ends at the last stable offset.
-func planWindows(ctx context.Context, admin *kadm.Client, topics map[string][]int32, r offsetRange, stableOnly bool) ([]window, error) {
-	names := slices.Sorted(maps.Keys(topics))
-	starts, err := admin.ListStartOffsets(ctx, names...)
+func planWindows(ctx context.Context, client *kgo.Client, topics map[string][]int32, r offsetRange, stableOnly bool) ([]window, error) {
+	starts, err := partitionOffsets(ctx, client, topics, earliestOffset, false)
 	if err != nil {
 		return nil, fmt.Errorf("list start offsets: %w", err)
 	}
-	listEnd := admin.ListEndOffsets
-	if stableOnly {
-		listEnd = admin.ListCommittedOffsets
-	}
-	ends, err := listEnd(ctx, names...)
+	ends, err := partitionOffsets(ctx, client, topics, latestOffset, stableOnly)
 	if err != nil {
 		return nil, fmt.Errorf("list end offsets: %w", err)
 	}
-	startTimes, err := offsetsAtTime(ctx, admin, r.start, names)
+	startTimes, err := offsetsAtTime(ctx, client, r.start, topics)
 	if err != nil {
 		return nil, err
 	}
-	endTimes, err := offsetsAtTime(ctx, admin, r.end, names)
+	endTimes, err := offsetsAtTime(ctx, client, r.end, topics)
 	if err != nil {
 		return nil, err
 	}
 	var out []window
-	for _, topic := range names {
+	for _, topic := range slices.Sorted(maps.Keys(topics)) {
 		for _, partition := range topics[topic] {
 			start, end := starts[topic][partition], ends[topic][partition]
 			if err := firstError(start.Err, end.Err, startTimes[topic][partition].Err, endTimes[topic][partition].Err); err != nil {
@@ -69,11 +65,11 @@ func planWindows(ctx context.Context, admin *kadm.Client, topics map[string][]in
 }
 
 // offsetsAtTime asks for the first record at or after the point's time; nothing is asked for other points.
-func offsetsAtTime(ctx context.Context, admin *kadm.Client, p offsetPoint, topics []string) (kadm.ListedOffsets, error) {
+func offsetsAtTime(ctx context.Context, client *kgo.Client, p offsetPoint, topics map[string][]int32) (kadm.ListedOffsets, error) {
 	if p.kind != offsetTime {
 		return nil, nil
 	}
-	offsets, err := admin.ListOffsetsAfterMilli(ctx, p.value, topics...)
+	offsets, err := partitionOffsets(ctx, client, topics, p.value, false)
 	if err != nil {
 		return nil, fmt.Errorf("list offsets at %s: %w", time.UnixMilli(p.value).UTC().Format(time.RFC3339), err)
 	}
