@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/metadata/controller"
 	"github.com/millrace-io/millrace/metadata/image"
-	"github.com/millrace-io/millrace/security"
 )
 
 // loads finds out what the brokers' replicas weigh, for the controller to balance them by. Traffic is how much a replica has
@@ -71,7 +71,7 @@ func (l *loads) ofBroker(ctx context.Context, img *image.Image, id int32) (contr
 	}
 	for _, dir := range answer.Dirs {
 		for _, named := range dir.Topics {
-			t := img.Topic(security.DefaultTenant, named.Topic)
+			t := img.Topic(coordinator.SplitName(named.Topic)) // brokers qualify names to each other
 			if t == nil {
 				continue
 			}

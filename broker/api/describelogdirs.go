@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/log"
 	"github.com/millrace-io/millrace/broker/replica"
 	"github.com/millrace-io/millrace/security"
@@ -17,7 +18,8 @@ import (
 // Kafka: KafkaApis.handleDescribeLogDirsRequest, ReplicaManager.describeLogDirs.
 //
 // Deviations: a partition that was never written to has no files; it is shown with size 0 in the first directory. What is
-// wrong with single logs is told in a tagged field of our own (logfaults.go).
+// wrong with single logs is told in a tagged field of our own (logfaults.go). A broker that asks (the controller, for balancing)
+// is told of every tenant's partitions, under qualified names.
 
 func describeLogDirs(s *Services, c *Call, r *kmsg.DescribeLogDirsRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.DescribeLogDirsResponse)
@@ -25,10 +27,11 @@ func describeLogDirs(s *Services, c *Call, r *kmsg.DescribeLogDirsRequest) kmsg.
 		answer.ErrorCode = kerr.ClusterAuthorizationFailed.Code
 		return answer
 	}
+	forBroker := s.isInternal(c.Peer)
 	dirs := s.Replicas.Dirs()
 	byDir := map[*log.Dir][]*replica.Partition{}
 	for _, p := range s.Replicas.Partitions() {
-		if p.Topic.Tenant != c.Identity.Tenant || !askedLogDirs(r, p) {
+		if !(forBroker || p.Topic.Tenant == c.Identity.Tenant) || !askedLogDirs(r, p) {
 			continue
 		}
 		dir := dirs[0]
@@ -40,7 +43,7 @@ func describeLogDirs(s *Services, c *Call, r *kmsg.DescribeLogDirsRequest) kmsg.
 		byDir[dir] = append(byDir[dir], p)
 	}
 	for _, dir := range dirs {
-		answer.Dirs = append(answer.Dirs, describeLogDir(dir, byDir[dir]))
+		answer.Dirs = append(answer.Dirs, describeLogDir(dir, byDir[dir], forBroker))
 	}
 	for _, path := range s.MissingLogDirs {
 		d := kmsg.NewDescribeLogDirsResponseDir()
@@ -64,7 +67,7 @@ func askedLogDirs(r *kmsg.DescribeLogDirsRequest, p *replica.Partition) bool {
 	return false
 }
 
-func describeLogDir(dir *log.Dir, partitions []*replica.Partition) kmsg.DescribeLogDirsResponseDir {
+func describeLogDir(dir *log.Dir, partitions []*replica.Partition, qualified bool) kmsg.DescribeLogDirsResponseDir {
 	d := kmsg.NewDescribeLogDirsResponseDir()
 	d.Dir = absolutePath(dir.Path())
 	if dir.Err() != nil {
@@ -73,12 +76,16 @@ func describeLogDir(dir *log.Dir, partitions []*replica.Partition) kmsg.Describe
 	}
 	d.TotalBytes, d.UsableBytes = diskSpace(dir.Path())
 	slices.SortFunc(partitions, func(a, b *replica.Partition) int {
-		return cmp.Or(cmp.Compare(a.Topic.Name, b.Topic.Name), cmp.Compare(a.Number, b.Number))
+		return cmp.Or(cmp.Compare(a.Topic.Tenant, b.Topic.Tenant), cmp.Compare(a.Topic.Name, b.Topic.Name), cmp.Compare(a.Number, b.Number))
 	})
 	for _, p := range partitions {
-		if n := len(d.Topics); n == 0 || d.Topics[n-1].Topic != p.Topic.Name {
+		name := p.Topic.Name
+		if qualified {
+			name = coordinator.QualifiedName(p.Topic.Tenant, name)
+		}
+		if n := len(d.Topics); n == 0 || d.Topics[n-1].Topic != name {
 			topic := kmsg.NewDescribeLogDirsResponseDirTopic()
-			topic.Topic = p.Topic.Name
+			topic.Topic = name
 			d.Topics = append(d.Topics, topic)
 		}
 		described := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
