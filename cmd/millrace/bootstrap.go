@@ -62,10 +62,20 @@ func openClient(ctx context.Context, cfg *settings, extra []kgo.Opt) (*kgo.Clien
 	return client, nil
 }
 
+// ping closes a client that has no answer in time: only that ends what it began, a context does not.
 func ping(ctx context.Context, client *kgo.Client, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return client.Ping(ctx)
+	answered := make(chan error, 1)
+	go func() { answered <- client.Ping(ctx) }()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		client.Close()
+		<-answered
+		return ctx.Err()
+	}
 }
 
 // goOnWith keeps to the addresses that answer, if any does, and returns what is wrong with the others: to wait for those again
