@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -311,6 +312,39 @@ func TestNodesMakeAClusterFromTheirConfigurationAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A disk of another cluster whose only voter it is would lead, and serve that cluster where clients look for this one.
+func TestDiskOfAnotherClusterIsRefused(t *testing.T) {
+	other, c := newCluster(t, 0), newCluster(t, 3)
+	alien := other.add(4)
+	other.voters = []Voter{{NodeID: 4, Address: alien.address}}
+	alien.start()
+	other.controller()
+	alien.stop()
+	c.startAll(1, 2, 3)
+	c.controller()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+
+	alien.join = []string{c.members[1].address, c.members[2].address}
+	err := alien.open(ctx)
+	if err == nil || !strings.Contains(err.Error(), "is of another cluster") || !strings.Contains(err.Error(), alien.directory()) {
+		t.Errorf("started on a disk of another cluster: %v", err)
+	}
+
+	// The wrong disk of one node is no reason for others not to start.
+	c.members[3].stop()
+	c.members[2].stop()
+	c.members[1].stop()
+	taken := other.members[4]
+	taken.address, taken.join = c.members[3].address, nil // it has the place of node 3
+	taken.start()
+	c.members[1].start()
+	c.members[2].start()
+	c.controller()
+	taken.stop()
+	c.members[3].start()
 }
 
 // Members that know a leader ask each other nothing: each question once made the asked one ask everybody, without an end.

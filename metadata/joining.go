@@ -146,6 +146,40 @@ func (j *joiner) askAll(ctx context.Context, addresses []string, q join.Question
 	return answers
 }
 
+// checkCluster refuses a disk of another cluster than most of the configured addresses belong to: an only voter there would
+// begin to serve its own cluster under the addresses of this one. Whoever starts first finds nobody, and one address that
+// answers as this cluster is enough; a single node with a wrong disk keeps nobody from starting.
+func (j *joiner) checkCluster(ctx context.Context) error {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+	defer cancel()
+	addresses := j.addresses()
+	outcomes := make(chan error, len(addresses))
+	for _, address := range addresses {
+		asking.Go(func() {
+			_, err := ask(ctx, j.cfg.Streams, address, join.Question{From: j.self()})
+			outcomes <- err
+		})
+	}
+	foreign, last := 0, error(nil)
+	for range addresses {
+		err := <-outcomes
+		var other interface{ OtherCluster() bool }
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &other):
+			foreign, last = foreign+1, err
+		}
+	}
+	if foreign <= len(addresses)/2 {
+		return nil
+	}
+	return fmt.Errorf("the metadata directory %s is of another cluster (%s) than the nodes that this one is configured to join: %w; "+
+		"start it with its own data directory, or with an empty one to join them anew", j.cfg.Directory, j.quorum.ClusterID(), last)
+}
+
 // admit asks the controller to make this node a member.
 func (j *joiner) admit(ctx context.Context, address string) join.Step {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)

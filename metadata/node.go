@@ -90,16 +90,16 @@ func raftStreams(cfg Config) raft.Streams {
 	return cfg.Streams
 }
 
-// findCluster answers other nodes and, when the directory does not know its cluster, asks them.
+// findCluster answers other nodes and asks them: which cluster there is or, when the directory knows one, whether it is theirs.
 func (n *Node) findCluster(ctx context.Context) error {
 	directoryID := n.quorum.Self().DirectoryID
 	n.cfg.Streams.Introduce(n.quorum.ClusterID(), directoryID)
 	n.greeter = newGreeter(n.quorum, n.cfg.Streams)
 	n.running.Go(n.greeter.serve)
-	if n.quorum.HasLog() {
-		return nil
-	}
 	j := &joiner{cfg: n.cfg, quorum: n.quorum, heard: n.greeter.heard}
+	if n.quorum.HasLog() {
+		return j.checkCluster(ctx)
+	}
 	founders, err := j.run(ctx)
 	if err != nil {
 		return err

@@ -14,15 +14,16 @@ import (
 // The bytes of a handshake; broker/CLUSTER.md draws them. All lengths are fixed or one byte, so that what a stranger may
 // make this side read is less than 400 bytes.
 const (
-	magic        = "MRPEER"
-	version      = 1
-	nonceBytes   = 16
-	offerBytes   = len(magic) + 1 + nonceBytes
-	partyBytes   = 4 + 16
-	helloTail    = 2*partyBytes + nonceBytes + sha256.Size // after the cluster id
-	refusedOther = 1                                       // codes of a refusal: cluster, node or directory is another one
-	refusedToken = 2
-	refusedHello = 3 // it could not be understood
+	magic          = "MRPEER"
+	version        = 1
+	nonceBytes     = 16
+	offerBytes     = len(magic) + 1 + nonceBytes
+	partyBytes     = 4 + 16
+	helloTail      = 2*partyBytes + nonceBytes + sha256.Size // after the cluster id
+	refusedOther   = 1                                       // codes of a refusal: node or directory is another one
+	refusedToken   = 2
+	refusedCluster = 3
+	refusedHello   = 3 // it could not be understood
 )
 
 // errNotHandshake says that the other end speaks something else.
@@ -122,8 +123,11 @@ func readAnswer(r io.Reader, token string, nonce []byte) (Identity, error) {
 		if _, err := io.ReadFull(r, reason); err != nil {
 			return Identity{}, err
 		}
-		if head[0] == refusedToken {
+		switch head[0] {
+		case refusedToken:
 			return Identity{}, fmt.Errorf("%w: %w", ErrRefused, errToken)
+		case refusedCluster:
+			return Identity{}, fmt.Errorf("%w: %w", ErrRefused, otherCluster(reason))
 		}
 		return Identity{}, fmt.Errorf("%w: %q", ErrRefused, reason)
 	}
@@ -173,7 +177,7 @@ func greet(conn net.Conn, purpose Purpose, self, to Identity, token string) (Ide
 func checkOther(self, want, got Identity) error {
 	switch {
 	case self.ClusterID != "" && got.ClusterID != "" && self.ClusterID != got.ClusterID:
-		return fmt.Errorf("%w: it belongs to cluster %s, this node to %s", ErrRefused, got.ClusterID, self.ClusterID)
+		return fmt.Errorf("%w: %w", ErrRefused, otherCluster(fmt.Sprintf("it belongs to cluster %s, this node to %s", got.ClusterID, self.ClusterID)))
 	case want.NodeID >= 0 && want.NodeID != got.NodeID:
 		return fmt.Errorf("%w: it is node %d, not %d", ErrRefused, got.NodeID, want.NodeID)
 	case want.DirectoryID != [16]byte{} && want.DirectoryID != got.DirectoryID:
@@ -217,7 +221,7 @@ func judge(self Identity, h hello, proven bool) (code byte, reason string) {
 	case h.purpose != PurposeJoin && (h.from.ClusterID == "" || self.ClusterID == ""):
 		return refusedOther, "one of the two nodes does not belong to a cluster yet"
 	case h.from.ClusterID != "" && self.ClusterID != "" && h.from.ClusterID != self.ClusterID:
-		return refusedOther, fmt.Sprintf("this is cluster %s, not %s", self.ClusterID, h.from.ClusterID)
+		return refusedCluster, fmt.Sprintf("this is cluster %s, not %s", self.ClusterID, h.from.ClusterID)
 	case h.to.NodeID >= 0 && h.to.NodeID != self.NodeID:
 		return refusedOther, fmt.Sprintf("this is node %d, not %d", self.NodeID, h.to.NodeID)
 	case h.to.DirectoryID != [16]byte{} && h.to.DirectoryID != self.DirectoryID:

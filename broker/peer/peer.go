@@ -66,6 +66,12 @@ var (
 	ErrClosed = errors.New("the connections to other brokers are closed")
 )
 
+// otherCluster is why, when the two ends belong to different clusters; a caller knows it by its method.
+type otherCluster string
+
+func (e otherCluster) Error() string      { return string(e) }
+func (e otherCluster) OtherCluster() bool { return true }
+
 const (
 	defaultHandshakeTimeout = 5 * time.Second
 	tellAgain               = 10 * time.Second // between two lines about the same refusal

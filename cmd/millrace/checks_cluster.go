@@ -78,7 +78,7 @@ func quorumCheck(ctx context.Context, client *kgo.Client, list []clusterMember) 
 	spare := (voters-1)/2 - len(away)
 	detail := fmt.Sprintf("node %d leads %s", info.Leader, plural(voters, "voter"))
 	if len(away) > 0 {
-		return check{Name: quorumCheckName, Status: checkWarn, Detail: fmt.Sprintf("%s, away: %s, %s more may fail", detail, someOf(away), plural(max(spare, 0), "voter")),
+		return check{Name: quorumCheckName, Status: checkFail, Detail: fmt.Sprintf("%s, away: %s, %s more may fail", detail, someOf(away), plural(max(spare, 0), "voter")),
 			Why: "without a majority nothing can be created, changed or elected", Fix: "start the voters that are missing"}, true
 	}
 	return passed(quorumCheckName, "%s, %d may fail", detail, spare), true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,19 @@ func newClusterAddVoterCommand(s *session) *cobra.Command {
 
 func newClusterRemoveVoterCommand(s *session) *cobra.Command {
 	return voterCommand(s, "remove-voter NODE", "Take the vote of a node in the metadata quorum; it goes on following",
-		"  millrace cluster quorum remove-voter 4", "not a voter", s.removeVoter)
+		"  millrace cluster quorum remove-voter 4", "not a voter", s.removeVoterThatFollows)
+}
+
+// removeVoterThatFollows refuses a node that the quorum does not know: it is rather a slip than done already.
+func (s *session) removeVoterThatFollows(ctx context.Context, id int32) error {
+	info, err := describeQuorum(ctx, s.client)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(info.Replicas, func(r quorumReplica) bool { return r.ID == id }) {
+		return notFoundf("the metadata quorum has no node %d\nSee its members: millrace cluster quorum", id)
+	}
+	return s.removeVoter(ctx, id)
 }
 
 func voterCommand(s *session, use, short, example, status string, change func(context.Context, int32) error) *cobra.Command {
@@ -70,9 +83,14 @@ func (s *session) addVoter(ctx context.Context, id int32) error {
 	request.VoterID, request.TimeoutMillis, request.AckWhenCommitted = id, int32(s.settings.timeout().Milliseconds()), true
 	answer, err := request.RequestWith(ctx, s.client)
 	if err == nil {
-		err = voterError(answer.ErrorCode, answer.ErrorMessage)
+		err = brokerError(kerr.ErrorForCode(answer.ErrorCode), deref(answer.ErrorMessage))
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, kerr.DuplicateVoter): // as was wanted
+		return nil
+	case errors.Is(err, kerr.VoterNotFound):
+		return &failure{code: exitNotFound, message: fmt.Sprintf("add voter %d: %v", id, err), cause: err}
+	case err != nil:
 		return fmt.Errorf("add voter %d: %w", id, err)
 	}
 	return nil
@@ -83,19 +101,13 @@ func (s *session) removeVoter(ctx context.Context, id int32) error {
 	request.VoterID = id
 	answer, err := request.RequestWith(ctx, s.client)
 	if err == nil {
-		err = voterError(answer.ErrorCode, answer.ErrorMessage)
+		err = brokerError(kerr.ErrorForCode(answer.ErrorCode), deref(answer.ErrorMessage))
+	}
+	if errors.Is(err, kerr.VoterNotFound) {
+		return nil // as was wanted
 	}
 	if err != nil {
 		return fmt.Errorf("remove voter %d: %w", id, err)
 	}
 	return nil
-}
-
-// voterError: that a node is, or is not, a voter already is what was wanted.
-func voterError(code int16, message *string) error {
-	err := kerr.ErrorForCode(code)
-	if errors.Is(err, kerr.DuplicateVoter) || errors.Is(err, kerr.VoterNotFound) {
-		return nil
-	}
-	return brokerError(err, deref(message))
 }
