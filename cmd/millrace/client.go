@@ -143,7 +143,7 @@ func clientOptions(ctx context.Context, cfg *settings) ([]kgo.Opt, error) {
 		kgo.ClientID(cfg.get("client_id")),
 		kgo.SoftwareNameAndVersion("millrace-cli", wireVersion(softwareVersion())),
 		kgo.DialTimeout(perBroker),
-		kgo.RequestTimeoutOverhead(max(perBroker, 100*time.Millisecond)), // the least that the client takes
+		kgo.RequestTimeoutOverhead(max(perBroker, quorumPatience)), // a broker that misses the quorum waits for it before it says so
 		kgo.RetryTimeout(cfg.timeout()),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.DisableClientMetrics(),
