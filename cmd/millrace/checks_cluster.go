@@ -42,11 +42,14 @@ func memberChecks(ctx context.Context, client *kgo.Client, admin *kadm.Client) [
 	return out
 }
 
-const quorumCheckName = "quorum"
+const (
+	quorumCheckName = "quorum"
+	whyQuorumLost   = "nothing can be created, changed or elected"
+)
 
 // quorumLost reports whether the quorum was asked for its leader and had none.
 func quorumLost(checks []check) bool {
-	return slices.ContainsFunc(checks, func(c check) bool { return c.Name == quorumCheckName && c.Status == checkFail })
+	return slices.ContainsFunc(checks, func(c check) bool { return c.Name == quorumCheckName && c.Why == whyQuorumLost })
 }
 
 // quorumCheck looks whether the metadata quorum has a leader and how many voters it can lose.
@@ -55,7 +58,7 @@ func quorumCheck(ctx context.Context, client *kgo.Client, list []clusterMember) 
 	if errors.Is(err, kerr.UnsupportedVersion) || errors.Is(err, kerr.ClusterAuthorizationFailed) || len(list) < 2 {
 		return check{}, false
 	}
-	failed := check{Name: quorumCheckName, Status: checkFail, Why: "nothing can be created, changed or elected", Fix: "start the voters that are missing: millrace cluster quorum"}
+	failed := check{Name: quorumCheckName, Status: checkFail, Why: whyQuorumLost, Fix: "start the voters that are missing: millrace cluster quorum"}
 	if err != nil {
 		failed.Detail = firstLine(err.Error())
 		return failed, true
