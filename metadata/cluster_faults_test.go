@@ -304,10 +304,12 @@ func TestNodeOfAnotherClusterIsNotAdmitted(t *testing.T) {
 	stranger.c = &cluster{t: t, root: other.root, logger: c.logger}
 	stranger.id = 1 // with the disk of node 1 of the other cluster
 	stranger.join = []string{c.members[1].address}
+	c.members[1].stop() // else the stranger is refused at its start
 	if err := stranger.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer stranger.stop()
+	c.members[1].start()
 	c.allocate()
 	if id := stranger.node.ClusterID(); id == c.members[1].node.ClusterID() {
 		t.Error("it took the id of the other cluster")
