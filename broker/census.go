@@ -18,7 +18,7 @@ func newCensus(b *Broker) *census {
 	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return &census{
 		b:               b,
-		underReplicated: desc("millrace_partitions_under_replicated", "Partitions led here of which not every replica is in sync."),
+		underReplicated: desc("millrace_partitions_under_replicated", "Partitions led here of which not every replica is in sync; one that is being added does not count before it is."),
 		reassigning:     desc("millrace_partitions_reassigning", "Partitions led here whose replicas are being moved."),
 		offline:         desc("millrace_controller_offline_partitions", "Partitions of the cluster without a leader; 0 where this node is not the controller."),
 		fenced:          desc("millrace_controller_fenced_brokers", "Registered brokers that are fenced; 0 where this node is not the controller."),
@@ -80,7 +80,7 @@ func countPartitions(img *image.Image, node int32) (count partitionCount) {
 			if p.Leader != node {
 				continue
 			}
-			if len(p.ISR) < len(p.Replicas) {
+			if len(p.ISR) < len(p.Established()) {
 				count.underReplicated++
 			}
 			if len(p.AddingReplicas)+len(p.RemovingReplicas) > 0 {

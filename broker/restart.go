@@ -92,12 +92,12 @@ func losesQuorum(img *image.Image, quorum metadata.QuorumState, node int32) bool
 }
 
 // reclaimed is the percentage of the node's replicas that are in sync, among those whose partition has a leader: the others
-// wait for somebody else.
+// wait for somebody else. What is only being copied to it was not there before.
 func reclaimed(img *image.Image, node int32) int {
 	held, inSync := 0, 0
 	for t := range img.AllTopics() {
 		for _, p := range t.Partitions() {
-			if p.Leader < 0 || !slices.Contains(p.Replicas, node) {
+			if p.Leader < 0 || !slices.Contains(p.Established(), node) {
 				continue
 			}
 			held++

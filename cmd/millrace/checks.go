@@ -49,11 +49,14 @@ func clusterChecks(ctx context.Context, cfg *settings, client *kgo.Client) []che
 	}
 	brokers, silent := brokerChecks(ctx, cfg, meta)
 	members := memberChecks(ctx, client, admin)
+	var adding map[topicPartition][]int32
 	if quorumLost(members) { // nobody fences or elects, and what metadata says of leaders is how it was
 		meta.Controller = -1
 		withoutSilent(meta, silent)
+	} else {
+		adding = addingReplicas(ctx, client)
 	}
-	checks := slices.Concat([]check{controllerCheck(meta)}, brokers, members, partitionChecks(meta))
+	checks := slices.Concat([]check{controllerCheck(meta)}, brokers, members, partitionChecks(meta, adding))
 	if c, short := minISRCheck(ctx, admin, meta); short {
 		checks = append(checks, c)
 	}
@@ -102,19 +105,20 @@ func withoutSilent(meta kadm.Metadata, silent []int32) {
 	}
 }
 
-func partitionChecks(meta kadm.Metadata) []check {
+func partitionChecks(meta kadm.Metadata, adding map[topicPartition][]int32) []check {
 	var leaderless, under, single []string
 	count := 0
 	meta.Topics.EachPartition(func(p kadm.PartitionDetail) {
 		count++
 		name := fmt.Sprintf("%s:%d", p.Topic, p.Partition)
-		switch partitionHealth(p.Leader, p.Replicas, p.ISR) {
+		replicas := established(p, adding)
+		switch partitionHealth(p.Leader, replicas, p.ISR) {
 		case healthOffline:
 			leaderless = append(leaderless, name)
 		case healthUnder:
 			under = append(under, name)
 		}
-		if len(p.Replicas) == 1 {
+		if len(replicas) == 1 {
 			single = append(single, name)
 		}
 	})
@@ -126,6 +130,8 @@ func partitionChecks(meta kadm.Metadata) []check {
 	if len(under) > 0 {
 		out = append(out, check{Name: "replicas", Status: checkFail, Detail: fmt.Sprintf("%d under-replicated: %s", len(under), someOf(under)),
 			Why: "one more failure can stop or lose them", Fix: "see which broker is missing: millrace cluster brokers"})
+	} else if len(adding) > 0 {
+		out = append(out, passed("replicas", "all in sync, %s being moved", plural(len(adding), "partition")))
 	} else {
 		out = append(out, passed("replicas", "all in sync"))
 	}

@@ -120,7 +120,7 @@ func planDrain(broker int32, list []clusterMember, partitions []kadm.PartitionDe
 	return plan
 }
 
-// awaitDrained returns when the broker holds no replica any more.
+// awaitDrained returns when the broker holds no replica any more, or somebody has ended the drain.
 func (s *session) awaitDrained(cmd *cobra.Command, broker int32) error {
 	return s.await(cmd, func(ctx context.Context, admin *kadm.Client) (bool, string, error) {
 		partitions, err := allPartitions(ctx, admin)
@@ -128,6 +128,9 @@ func (s *session) awaitDrained(cmd *cobra.Command, broker int32) error {
 			return false, "", err
 		}
 		left := planDrain(broker, nil, partitions)
+		if draining := brokerSettings(ctx, admin, broker)[drainSetting]; left.Replicas > 0 && draining != "" && draining != "true" {
+			return false, "", &failure{code: exitFailed, message: fmt.Sprintf("broker %d is not drained any more (millrace cluster undrain): %s left", broker, plural(left.Replicas, "replica"))}
+		}
 		return left.Replicas == 0, fmt.Sprintf("broker %d: %s left, %s", broker, plural(left.Replicas, "replica"), plural(left.Leaders, "leader")), nil
 	})
 }
@@ -136,7 +139,7 @@ func newClusterUndrainCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:               "undrain BROKER",
 		Short:             "Let a draining broker take replicas again",
-		Long:              "Ends a drain. What was moved away comes back only as the cluster balances itself; what is being moved now is finished.",
+		Long:              "Ends a drain. What was moved away comes back only as the cluster balances itself; what is being moved now is taken back.",
 		Example:           "  millrace cluster undrain 3",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: s.completeBrokers(),

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 type clusterPartition struct {
@@ -42,11 +43,15 @@ func newClusterPartitionsListCommand(s *session) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("list partitions: %w", err)
 			}
+			adding := map[topicPartition][]int32{}
+			if anyOutOfSync(topics) {
+				adding = addingReplicas(ctx, s.client)
+			}
 			list := []clusterPartition{}
 			t := newTable("TOPIC", "PARTITION", "LEADER", "+EPOCH", "REPLICAS", "ISR", "+OFFLINE", "HEALTH")
 			for _, topic := range topics {
 				for _, d := range topic.Partitions.Sorted() {
-					p := clusterPartition{d.Topic, d.Partition, d.Leader, d.LeaderEpoch, orEmpty(d.Replicas), orEmpty(d.ISR), orEmpty(d.OfflineReplicas), partitionHealth(d.Leader, d.Replicas, d.ISR)}
+					p := clusterPartition{d.Topic, d.Partition, d.Leader, d.LeaderEpoch, orEmpty(d.Replicas), orEmpty(d.ISR), orEmpty(d.OfflineReplicas), partitionHealth(d.Leader, established(d, adding), d.ISR)}
 					if unhealthy && p.Health == "ok" || offline && p.Health != healthOffline || under && p.Health != healthUnder ||
 						broker >= 0 && !slices.Contains(p.Replicas, broker) {
 						continue
@@ -67,6 +72,17 @@ func newClusterPartitionsListCommand(s *session) *cobra.Command {
 	cmd.Flags().Int32Var(&broker, "broker", -1, "only partitions with a replica on this broker")
 	cmd.Flags().BoolVarP(&internal, "internal", "i", false, "internal topics, too")
 	return cmd
+}
+
+func anyOutOfSync(topics []kadm.TopicDetail) bool {
+	for _, t := range topics {
+		for _, p := range t.Partitions {
+			if len(p.ISR) < len(p.Replicas) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // What may be wrong with a partition.

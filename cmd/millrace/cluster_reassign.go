@@ -90,6 +90,27 @@ func listReassignments(ctx context.Context, client *kgo.Client, request *kmsg.Li
 	return list, nil
 }
 
+// addingReplicas says which replicas are being added, by partition; nothing where that cannot be learned.
+func addingReplicas(ctx context.Context, client *kgo.Client) map[topicPartition][]int32 {
+	ctx, cancel := context.WithTimeout(ctx, quorumPatience)
+	defer cancel()
+	list, err := listReassignments(ctx, client, kmsg.NewPtrListPartitionReassignmentsRequest())
+	if err != nil {
+		return nil
+	}
+	adding := map[topicPartition][]int32{}
+	for _, r := range list {
+		adding[topicPartition{r.Topic, r.Partition}] = r.Adding
+	}
+	return adding
+}
+
+// established returns the replicas of a partition without those that are being added and are not in sync yet: nobody misses them.
+func established(p kadm.PartitionDetail, adding map[topicPartition][]int32) []int32 {
+	coming := adding[topicPartition{p.Topic, p.Partition}]
+	return slices.DeleteFunc(slices.Clone(p.Replicas), func(id int32) bool { return slices.Contains(coming, id) && !slices.Contains(p.ISR, id) })
+}
+
 func newClusterReassignCancelCommand(s *session) *cobra.Command {
 	var all, dryRun bool
 	cmd := &cobra.Command{
@@ -112,12 +133,32 @@ begins others where a broker is draining ('cluster undrain') or the cluster is o
 			for _, r := range list {
 				request.CancelAssign(r.Topic, r.Partition)
 			}
-			return s.alterAssignments(cmd, request, "cancelled", dryRun)
+			if err := s.alterAssignments(cmd, request, "cancelled", dryRun); err != nil || dryRun {
+				return err
+			}
+			return s.tellWhoBeginsAgain(cmd)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "of all topics")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would be cancelled, change nothing")
 	return cmd
+}
+
+// tellWhoBeginsAgain names what makes the controller begin the same moves anew.
+func (s *session) tellWhoBeginsAgain(cmd *cobra.Command) error {
+	ctx, cancel := s.deadline(cmd)
+	defer cancel()
+	admin := kadm.NewClient(s.client)
+	list, _, err := members(ctx, s.client)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		if brokerSettings(ctx, admin, m.id)[drainSetting] == "true" {
+			note(cmd, "broker %d is being drained: what leaves it for that begins again, until 'millrace cluster undrain %d'", m.id, m.id)
+		}
+	}
+	return nil
 }
 
 // alterAssignments sends a request of which each partition has an outcome of its own.

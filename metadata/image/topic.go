@@ -61,6 +61,18 @@ const (
 // Reassigning reports whether replicas are being added or removed.
 func (p *Partition) Reassigning() bool { return len(p.AddingReplicas)+len(p.RemovingReplicas) > 0 }
 
+// Established returns the replicas without those that are being added and have not caught up yet: the partition was never as
+// safe as with them, so nobody misses them (Kafka's OngoingReassignmentState).
+func (p *Partition) Established() []int32 {
+	list := make([]int32, 0, len(p.Replicas))
+	for _, id := range p.Replicas {
+		if !slices.Contains(p.AddingReplicas, id) || slices.Contains(p.ISR, id) {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
 // LostDirectory stands for the log directory of a replica whose log its broker cannot use (Kafka's DirectoryId.LOST).
 func LostDirectory() [16]byte { return [16]byte{15: 1} }
 
