@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // drainPlan is what a drain would move.
@@ -74,7 +75,11 @@ func (s *session) drain(cmd *cobra.Command, argument string, dryRun bool) (drain
 	if err != nil {
 		return drainPlan{}, err
 	}
-	plan := planDrain(broker.id, list, partitions)
+	moves, err := listReassignments(ctx, s.client, kmsg.NewPtrListPartitionReassignmentsRequest())
+	if err != nil {
+		return drainPlan{}, err
+	}
+	plan := planDrain(broker.id, list, withoutLeaving(partitions, moves))
 	if brokerSettings(ctx, admin, broker.id)[drainSetting] == "true" {
 		plan.Stuck, plan.Status = []string{}, "draining" // what is being moved lies on more brokers than it will
 		return plan, nil
@@ -91,6 +96,20 @@ func (s *session) drain(cmd *cobra.Command, argument string, dryRun bool) (drain
 	yes := "true"
 	plan.Status = "draining"
 	return plan, setBrokerConfig(ctx, s.client, controller, broker.id, drainSetting, &yes)
+}
+
+// withoutLeaving takes replicas that are being moved away out of partitions: their brokers are free for others.
+func withoutLeaving(partitions []kadm.PartitionDetail, moves []reassignment) []kadm.PartitionDetail {
+	leaving := map[topicPartition][]int32{}
+	for _, m := range moves {
+		leaving[topicPartition{m.Topic, m.Partition}] = m.Removing
+	}
+	list := slices.Clone(partitions)
+	for i, p := range list {
+		from := leaving[topicPartition{p.Topic, p.Partition}]
+		list[i].Replicas = slices.DeleteFunc(slices.Clone(p.Replicas), func(id int32) bool { return slices.Contains(from, id) })
+	}
+	return list
 }
 
 func have(n int) string {

@@ -51,3 +51,16 @@ func TestDrainFindsWhatHasNoPlace(t *testing.T) {
 		t.Errorf("got %+v", plan)
 	}
 }
+
+func TestWhatIsBeingMovedAwayLeavesRoomForADrain(t *testing.T) {
+	t.Parallel()
+	brokers := []clusterMember{{id: 1}, {id: 2}, {id: 3}}
+	partitions := []kadm.PartitionDetail{{Topic: "a", Leader: 1, Replicas: []int32{3, 1, 2}}}
+	moves := []reassignment{{Topic: "a", Replicas: []int32{3, 1, 2}, Adding: []int32{3}, Removing: []int32{2}}}
+	if plan := planDrain(1, brokers, withoutLeaving(partitions, moves)); plan.Replicas != 1 || len(plan.Stuck) != 0 {
+		t.Errorf("got %+v", plan)
+	}
+	if len(partitions[0].Replicas) != 3 {
+		t.Errorf("what was listed has changed: %v", partitions[0].Replicas)
+	}
+}
