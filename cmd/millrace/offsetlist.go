@@ -18,12 +18,12 @@ const (
 )
 
 // partitionOffsets asks the leaders of the wanted partitions, and nobody else: kadm asks for whole topics, and a leader that is away
-// then keeps a command from partitions that are well. A partition's fault is in its Err; a partition without any record at or
-// after the timestamp gives its end.
-func partitionOffsets(ctx context.Context, client *kgo.Client, wanted map[string][]int32, timestamp int64, stableOnly bool) (kadm.ListedOffsets, error) {
-	listed, err := partitionOffsetsOnce(ctx, client, wanted, timestamp, stableOnly)
-	if err != nil || timestamp < 0 {
-		return listed, err
+// then keeps a command from partitions that are well. What went wrong is in a partition's Err; a partition without any record at
+// or after the timestamp gives its end.
+func partitionOffsets(ctx context.Context, client *kgo.Client, wanted map[string][]int32, timestamp int64, stableOnly bool) kadm.ListedOffsets {
+	listed := askOffsets(ctx, client, wanted, timestamp, stableOnly)
+	if timestamp < 0 {
+		return listed
 	}
 	none := map[string][]int32{}
 	listed.Each(func(o kadm.ListedOffset) {
@@ -31,15 +31,13 @@ func partitionOffsets(ctx context.Context, client *kgo.Client, wanted map[string
 			none[o.Topic] = append(none[o.Topic], o.Partition)
 		}
 	})
-	if len(none) == 0 {
-		return listed, nil
+	if len(none) > 0 {
+		askOffsets(ctx, client, none, latestOffset, stableOnly).Each(func(o kadm.ListedOffset) { listed[o.Topic][o.Partition] = o })
 	}
-	ends, err := partitionOffsetsOnce(ctx, client, none, latestOffset, stableOnly)
-	ends.Each(func(o kadm.ListedOffset) { listed[o.Topic][o.Partition] = o })
-	return listed, err
+	return listed
 }
 
-func partitionOffsetsOnce(ctx context.Context, client *kgo.Client, wanted map[string][]int32, timestamp int64, stableOnly bool) (kadm.ListedOffsets, error) {
+func askOffsets(ctx context.Context, client *kgo.Client, wanted map[string][]int32, timestamp int64, stableOnly bool) kadm.ListedOffsets {
 	request := kmsg.NewPtrListOffsetsRequest()
 	request.ReplicaID = -1
 	if stableOnly {
@@ -58,11 +56,24 @@ func partitionOffsetsOnce(ctx context.Context, client *kgo.Client, wanted map[st
 	listed := kadm.ListedOffsets{}
 	for _, shard := range client.RequestSharded(ctx, request) {
 		if shard.Err != nil {
-			return listed, shard.Err
+			addUnlisted(listed, shard.Req.(*kmsg.ListOffsetsRequest), shard.Err)
+			continue
 		}
 		addListed(listed, shard.Resp.(*kmsg.ListOffsetsResponse))
 	}
-	return listed, nil
+	return listed
+}
+
+// addUnlisted notes why a broker did not tell of the partitions that it was asked for.
+func addUnlisted(listed kadm.ListedOffsets, request *kmsg.ListOffsetsRequest, err error) {
+	for _, topic := range request.Topics {
+		if listed[topic.Topic] == nil {
+			listed[topic.Topic] = map[int32]kadm.ListedOffset{}
+		}
+		for _, p := range topic.Partitions {
+			listed[topic.Topic][p.Partition] = kadm.ListedOffset{Topic: topic.Topic, Partition: p.Partition, Offset: -1, Err: err}
+		}
+	}
 }
 
 func addListed(listed kadm.ListedOffsets, answer *kmsg.ListOffsetsResponse) {

@@ -207,12 +207,35 @@ func (p *producing) run(ctx context.Context, source recordSource) error {
 	}
 	flushErr := p.client.Flush(ctx)
 	if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
-		return &failure{code: exitFailed, cause: context.DeadlineExceeded, message: fmt.Sprintf("no acknowledgement for %s (--timeout); what was on its way may have been written\nLook closer: millrace doctor", p.options.timeout)}
+		return &failure{code: exitFailed, cause: context.DeadlineExceeded, message: fmt.Sprintf("no acknowledgement for %s (--timeout); what was on its way may have been written%s\nLook closer: millrace doctor", p.options.timeout, p.stallReason())}
 	}
 	if flushErr != nil {
 		return interrupted(fmt.Sprintf("%s acknowledged, what was on its way may have been written, too", plural(p.count(), "record")))
 	}
 	return readErr
+}
+
+// stallReason is what is wrong with the topic's partitions, a line for each: the client tries again in silence where a broker
+// refuses for want of replicas.
+func (p *producing) stallReason() string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.cmd.Context()), quorumPatience)
+	defer cancel()
+	admin := kadm.NewClient(p.client)
+	meta, err := admin.Metadata(ctx, p.topic)
+	if err != nil {
+		return ""
+	}
+	checks := partitionChecks(meta, nil)
+	if c, short := minISRCheck(ctx, admin, meta); short {
+		checks = append(checks, c)
+	}
+	reason := ""
+	for _, c := range checks {
+		if c.Status == checkFail {
+			reason += fmt.Sprintf("\n%s: %s (%s)", c.Name, c.Detail, c.Why)
+		}
+	}
+	return reason
 }
 
 // errStalled is why everything was cancelled when the cluster stopped to acknowledge.

@@ -158,10 +158,7 @@ func (s *scan) leadersAnswer(ctx context.Context) bool {
 	for tp := range s.pending {
 		waiting[tp.topic] = append(waiting[tp.topic], tp.partition)
 	}
-	ends, err := partitionOffsets(ctx, s.client, waiting, latestOffset, false)
-	if err != nil {
-		return false
-	}
+	ends := partitionOffsets(ctx, s.client, waiting, latestOffset, false)
 	for tp := range s.pending {
 		if end, ok := ends.Lookup(tp.topic, tp.partition); !ok || end.Err != nil {
 			return false

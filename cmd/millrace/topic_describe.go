@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -71,7 +72,7 @@ The table shows the configuration that differs from the default; --format wide s
 			if err != nil {
 				return fmt.Errorf("describe topics: %w", err)
 			}
-			described, err := describeTopics(ctx, admin, topics)
+			described, err := describeTopics(ctx, s.client, topics)
 			if err != nil {
 				return err
 			}
@@ -95,7 +96,7 @@ The table shows the configuration that differs from the default; --format wide s
 	return cmd
 }
 
-func describeTopics(ctx context.Context, admin *kadm.Client, topics []kadm.TopicDetail) ([]describedTopic, error) {
+func describeTopics(ctx context.Context, client *kgo.Client, topics []kadm.TopicDetail) ([]describedTopic, error) {
 	out := []describedTopic{}
 	if len(topics) == 0 {
 		return out, nil
@@ -104,15 +105,8 @@ func describeTopics(ctx context.Context, admin *kadm.Client, topics []kadm.Topic
 	for _, t := range topics {
 		names = append(names, t.Topic)
 	}
-	starts, err := listOffsets(ctx, names, admin.ListStartOffsets)
-	if err != nil {
-		return nil, err
-	}
-	ends, err := listOffsets(ctx, names, admin.ListEndOffsets)
-	if err != nil {
-		return nil, err
-	}
-	configs, err := admin.DescribeTopicConfigs(ctx, names...)
+	starts, ends := describedOffsets(ctx, client, topics)
+	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, names...)
 	if err != nil {
 		return nil, fmt.Errorf("describe configuration: %w", err)
 	}
@@ -129,13 +123,23 @@ func describeTopics(ctx context.Context, admin *kadm.Client, topics []kadm.Topic
 	return out, nil
 }
 
-// listOffsets tolerates the failure of single partitions: they are told per partition.
-func listOffsets(ctx context.Context, topics []string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (kadm.ListedOffsets, error) {
-	offsets, err := list(ctx, topics...)
-	if err != nil && len(offsets) == 0 {
-		return nil, fmt.Errorf("list offsets: %w", err)
+// describedOffsets asks where the partitions with a leader begin and end, and not for long: when some are away, how the others
+// are is what somebody wants to see.
+func describedOffsets(ctx context.Context, client *kgo.Client, topics []kadm.TopicDetail) (starts, ends kadm.ListedOffsets) {
+	led := map[string][]int32{}
+	for _, t := range topics {
+		for _, p := range t.Partitions {
+			if p.Leader >= 0 && p.Err == nil {
+				led[t.Topic] = append(led[t.Topic], p.Partition)
+			}
+		}
 	}
-	return offsets, nil
+	if len(led) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, quorumPatience)
+	defer cancel()
+	return partitionOffsets(ctx, client, led, earliestOffset, false), partitionOffsets(ctx, client, led, latestOffset, false)
 }
 
 func describePartition(p kadm.PartitionDetail, starts, ends kadm.ListedOffsets) describedPartition {

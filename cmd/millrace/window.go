@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -31,22 +30,9 @@ func (w window) contents() string {
 
 // planWindows resolves the range for every wanted partition. stableOnly ends at the last stable offset.
 func planWindows(ctx context.Context, client *kgo.Client, topics map[string][]int32, r offsetRange, stableOnly bool) ([]window, error) {
-	starts, err := partitionOffsets(ctx, client, topics, earliestOffset, false)
-	if err != nil {
-		return nil, fmt.Errorf("list start offsets: %w", err)
-	}
-	ends, err := partitionOffsets(ctx, client, topics, latestOffset, stableOnly)
-	if err != nil {
-		return nil, fmt.Errorf("list end offsets: %w", err)
-	}
-	startTimes, err := offsetsAtTime(ctx, client, r.start, topics)
-	if err != nil {
-		return nil, err
-	}
-	endTimes, err := offsetsAtTime(ctx, client, r.end, topics)
-	if err != nil {
-		return nil, err
-	}
+	starts := partitionOffsets(ctx, client, topics, earliestOffset, false)
+	ends := partitionOffsets(ctx, client, topics, latestOffset, stableOnly)
+	startTimes, endTimes := offsetsAtTime(ctx, client, r.start, topics), offsetsAtTime(ctx, client, r.end, topics)
 	var out []window
 	for _, topic := range slices.Sorted(maps.Keys(topics)) {
 		for _, partition := range topics[topic] {
@@ -65,15 +51,11 @@ func planWindows(ctx context.Context, client *kgo.Client, topics map[string][]in
 }
 
 // offsetsAtTime asks for the first record at or after the point's time; nothing is asked for other points.
-func offsetsAtTime(ctx context.Context, client *kgo.Client, p offsetPoint, topics map[string][]int32) (kadm.ListedOffsets, error) {
+func offsetsAtTime(ctx context.Context, client *kgo.Client, p offsetPoint, topics map[string][]int32) kadm.ListedOffsets {
 	if p.kind != offsetTime {
-		return nil, nil
+		return nil
 	}
-	offsets, err := partitionOffsets(ctx, client, topics, p.value, false)
-	if err != nil {
-		return nil, fmt.Errorf("list offsets at %s: %w", time.UnixMilli(p.value).UTC().Format(time.RFC3339), err)
-	}
-	return offsets, nil
+	return partitionOffsets(ctx, client, topics, p.value, false)
 }
 
 func firstError(errs ...error) error {
