@@ -141,13 +141,16 @@ func planDrain(broker int32, list []clusterMember, partitions []kadm.PartitionDe
 
 // awaitDrained returns when the broker holds no replica any more, or somebody has ended the drain.
 func (s *session) awaitDrained(cmd *cobra.Command, broker int32) error {
+	began := false // the broker itself learns a moment later that it is drained
 	return s.await(cmd, func(ctx context.Context, admin *kadm.Client) (bool, string, error) {
 		partitions, err := allPartitions(ctx, admin)
 		if err != nil {
 			return false, "", err
 		}
 		left := planDrain(broker, nil, partitions)
-		if draining := brokerSettings(ctx, admin, broker)[drainSetting]; left.Replicas > 0 && draining != "" && draining != "true" {
+		draining := brokerSettings(ctx, admin, broker)[drainSetting]
+		began = began || draining == "true"
+		if began && left.Replicas > 0 && draining == "false" {
 			return false, "", &failure{code: exitFailed, message: fmt.Sprintf("broker %d is not drained any more (millrace cluster undrain): %s left", broker, plural(left.Replicas, "replica"))}
 		}
 		return left.Replicas == 0, fmt.Sprintf("broker %d: %s left, %s", broker, plural(left.Replicas, "replica"), plural(left.Leaders, "leader")), nil
