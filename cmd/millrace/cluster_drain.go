@@ -139,18 +139,26 @@ func planDrain(broker int32, list []clusterMember, partitions []kadm.PartitionDe
 	return plan
 }
 
+// looksUntilEnded is how many looks in a row have to say that a broker is not drained before that is the end of the drain and not
+// its beginning: the broker itself learns of it a moment later.
+const looksUntilEnded = 6
+
 // awaitDrained returns when the broker holds no replica any more, or somebody has ended the drain.
 func (s *session) awaitDrained(cmd *cobra.Command, broker int32) error {
-	began := false // the broker itself learns a moment later that it is drained
+	ended := 0
 	return s.await(cmd, func(ctx context.Context, admin *kadm.Client) (bool, string, error) {
 		partitions, err := allPartitions(ctx, admin)
 		if err != nil {
 			return false, "", err
 		}
 		left := planDrain(broker, nil, partitions)
-		draining := brokerSettings(ctx, admin, broker)[drainSetting]
-		began = began || draining == "true"
-		if began && left.Replicas > 0 && draining == "false" {
+		switch brokerSettings(ctx, admin, broker)[drainSetting] {
+		case "true":
+			ended = looksUntilEnded - 1 // one is enough from now on
+		case "false":
+			ended++
+		}
+		if ended >= looksUntilEnded && left.Replicas > 0 {
 			return false, "", &failure{code: exitFailed, message: fmt.Sprintf("broker %d is not drained any more (millrace cluster undrain): %s left", broker, plural(left.Replicas, "replica"))}
 		}
 		return left.Replicas == 0, fmt.Sprintf("broker %d: %s left, %s", broker, plural(left.Replicas, "replica"), plural(left.Leaders, "leader")), nil
