@@ -46,10 +46,11 @@ type model struct {
 	w         *world
 	consumers []*modelConsumer
 	made      int
+	deleted   map[string]bool
 }
 
 func newModel(rt *rapid.T, t *testing.T) *model {
-	m := &model{rt: rt, t: t, w: newWorld()}
+	m := &model{rt: rt, t: t, w: newWorld(), deleted: map[string]bool{}}
 	m.w.answers = map[coordinator.Ticket]any{}
 	m.w.topics["t"], m.w.topics["u"] = 5, 3
 	return m
@@ -66,10 +67,7 @@ func (m *model) step() {
 			c.away, c.has = true, nil // it crashed: what it had is consumed by nobody
 		}
 	case kind == 5:
-		m.w.changeTopics(m.t, map[string]string{
-			rapid.SampledFrom([]string{"t", "u", "v"}).Draw(m.rt, "topic"): fmt.Sprint(rapid.IntRange(0, 7).Draw(m.rt, "partitions")),
-		})
-		m.forgetDeleted()
+		m.changeTopic(rapid.SampledFrom([]string{"t", "u", "v"}).Draw(m.rt, "topic"), int32(rapid.IntRange(0, 7).Draw(m.rt, "partitions")))
 	case kind == 6:
 		if c := m.any(); c != nil {
 			m.subscribe(c)
@@ -197,6 +195,18 @@ func (m *model) dropExpired() {
 			c.has, c.epoch, c.full = nil, 0, true
 		}
 	}
+}
+
+// changeTopic makes a topic, lets it grow, or deletes it (no partitions). Here its id is its name, so that it cannot come back: to its
+// members that would be the topic they have, and not a new one. It does not shrink, either.
+func (m *model) changeTopic(name string, partitions int32) {
+	now, exists := m.w.topics[name]
+	if m.deleted[name] || partitions > 0 && partitions < now {
+		return
+	}
+	m.deleted[name] = exists && partitions == 0
+	m.w.changeTopics(m.t, map[string]string{name: fmt.Sprint(partitions)})
+	m.forgetDeleted()
 }
 
 func (m *model) forgetDeleted() {
