@@ -64,7 +64,16 @@ func (p *speaker) initFor(timeoutMillis int32) error {
 // add is AddPartitionsToTxn, as producers of version 1 send it.
 func (p *speaker) add(partition int32) error { return p.addOf(stageTopic, partition) }
 
-func (p *speaker) addOf(topic string, partition int32) error {
+// addOf is AddPartitionsToTxn, again while the coordinator's broker has not heard of a topic that was made just now.
+func (p *speaker) addOf(topic string, partition int32) (err error) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if err = p.addOnce(topic, partition); err != kerr.UnknownTopicOrPartition || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+func (p *speaker) addOnce(topic string, partition int32) error {
 	r := kmsg.NewPtrAddPartitionsToTxnRequest()
 	r.TransactionalID, r.ProducerID, r.ProducerEpoch = p.id, p.producerID, p.epoch
 	r.Topics = []kmsg.AddPartitionsToTxnRequestTopic{{Topic: topic, Partitions: []int32{partition}}}
