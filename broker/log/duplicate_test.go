@@ -82,8 +82,10 @@ func TestADuplicateIsKnownThoughItsSegmentIsGone(t *testing.T) {
 	if err := l.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	l = mustOpen(t, mustOpenDir(t, fs.CrashClone(testRand(1))), smallConfig())
-	if e := send(l); !e.Duplicate || e.BaseOffset != original.BaseOffset {
-		t.Errorf("after a crash answered %+v, want a duplicate of offset %d", e, original.BaseOffset)
+	for seed := range uint64(8) {
+		l = mustOpen(t, mustOpenDir(t, fs.CrashClone(testRand(seed))), smallConfig())
+		if e := send(l); !e.Duplicate || e.BaseOffset != original.BaseOffset {
+			t.Errorf("after crash %d answered %+v, want a duplicate of offset %d", seed, e, original.BaseOffset)
+		}
 	}
 }

@@ -94,26 +94,33 @@ func (l *Log) latestTimestamp(s *segment.Segment) (int64, error) {
 // dropFirst takes the first n segments out of the log. Their files are renamed in order, each durably before the next,
 // so that a crash leaves no gap, and removed after file.delete.delay.ms, so that readers may finish.
 func (l *Log) dropFirst(segments []*segment.Segment, n int) error {
-	if err := l.syncSnapshot(segments[n].BaseOffset()); err != nil {
+	if err := l.syncSnapshots(segments[1 : n+1]); err != nil {
 		return err
 	}
 	l.moveStart(segments[n].BaseOffset())
 	l.setSegments(slices.Clone(segments[n:]))
-	for i, s := range segments[:n] {
+	for _, s := range segments[:n] {
 		if err := l.retire(s); err != nil {
 			return err
 		}
-		if i < n-1 {
-			if err := l.dir.fs.SyncDir(l.path); err != nil {
-				return err
-			}
+		if err := l.dir.fs.SyncDir(l.path); err != nil {
+			return err
 		}
 	}
 	return l.dropSnapshotsBefore(segments[n].BaseOffset())
 }
 
-// syncSnapshot sees to it that what is known of producers at an offset outlives a power loss: once the batches before it are
-// gone, nothing else tells that one of them comes again.
+// syncSnapshots sees to it that what is known of producers where any of the segments begins outlives a power loss: once the batches
+// before it are gone, nothing else tells that one of them comes again. A crash may leave any of the segments the first.
+func (l *Log) syncSnapshots(segments []*segment.Segment) error {
+	for _, s := range segments {
+		if err := l.syncSnapshot(s.BaseOffset()); err != nil {
+			return err
+		}
+	}
+	return l.dir.fs.SyncDir(l.path)
+}
+
 func (l *Log) syncSnapshot(offset int64) error {
 	if _, found := slices.BinarySearch(l.snapshots, offset); !found {
 		return nil
@@ -122,10 +129,7 @@ func (l *Log) syncSnapshot(offset int64) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return l.dir.fs.SyncDir(l.path)
+	return errors.Join(file.Sync(), file.Close())
 }
 
 // retire renames a segment's files and schedules their removal.
