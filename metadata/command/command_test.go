@@ -112,11 +112,28 @@ func drawCommand(t *rapid.T, img *image.Image) Command {
 	return SetFeature{Name: name, Level: int16(rapid.IntRange(-1, 3).Draw(t, "level"))}
 }
 
+// withoutReturns leaves out topics that would be made with the id of one that was deleted since the last delta: ids are random, and
+// no topic comes back as itself.
+func withoutReturns(group Group, gone map[[16]byte]bool) {
+	for i, one := range group {
+		switch c := one.(type) {
+		case DeleteTopic:
+			gone[c.TopicID] = true
+		case CreateTopic:
+			if gone[c.Topic.ID] {
+				group[i] = NameCluster{ClusterID: "c"}
+			}
+		}
+	}
+}
+
 func TestImageAfterCommands(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		img, published, changes := image.Empty(), image.Empty(), image.NewChanges()
+		gone := map[[16]byte]bool{}
 		for index := uint64(1); index <= uint64(rapid.IntRange(1, 25).Draw(t, "entries")); index++ {
 			group := Group{drawCommand(t, img), drawCommand(t, img)}[:rapid.IntRange(1, 2).Draw(t, "commands")]
+			withoutReturns(group, gone)
 			entry := Encode([]Group{group})
 			decoded, err := Decode(entry)
 			if err != nil {
@@ -144,6 +161,7 @@ func TestImageAfterCommands(t *testing.T) {
 			if rapid.IntRange(0, 3).Draw(t, "publish") == 0 {
 				checkDelta(t, changes.Delta(published, img))
 				published, changes = img, image.NewChanges()
+				clear(gone)
 			}
 		}
 		checkDelta(t, changes.Delta(published, img))
