@@ -64,6 +64,14 @@ func (b *Broker) groupSettings() group.Settings {
 	}
 }
 
+// bounded reads settings of a group of one kind ("consumer", "share", "streams"), each within what the broker allows.
+func bounded(group, broker config.Effective, kind string) func(name string) int32 {
+	return func(name string) int32 {
+		low, high := broker.Int32("group."+kind+".min."+name), broker.Int32("group."+kind+".max."+name)
+		return max(low, min(high, group.Int32(kind+"."+name)))
+	}
+}
+
 // consumerSettings are those of one consumer group: what is set on it counts within the broker's bounds.
 func (b *Broker) consumerSettings(tenant, id string, broker group.ConsumerSettings) group.ConsumerSettings {
 	i := b.metadata.Image()
@@ -72,10 +80,7 @@ func (b *Broker) consumerSettings(tenant, id string, broker group.ConsumerSettin
 		return broker
 	}
 	e, bounds := b.settings.GroupWith(i, own), b.settings.Broker(i)
-	within := func(name string) int32 {
-		low, high := bounds.Int32("group.consumer.min."+name), bounds.Int32("group.consumer.max."+name)
-		return max(low, min(high, e.Int32("consumer."+name)))
-	}
+	within := bounded(e, bounds, "consumer")
 	return group.ConsumerSettings{
 		SessionTimeoutMillis:     within("session.timeout.ms"),
 		HeartbeatIntervalMillis:  within("heartbeat.interval.ms"),
@@ -87,10 +92,7 @@ func (b *Broker) consumerSettings(tenant, id string, broker group.ConsumerSettin
 func (b *Broker) streamsGroupSettings(tenant, id string) group.StreamsSettings {
 	i := b.metadata.Image()
 	e, bounds := b.settings.Group(i, tenant, id), b.settings.Broker(i)
-	within := func(name string) int32 {
-		low, high := bounds.Int32("group.streams.min."+name), bounds.Int32("group.streams.max."+name)
-		return max(low, min(high, e.Int32("streams."+name)))
-	}
+	within := bounded(e, bounds, "streams")
 	return group.StreamsSettings{
 		SessionTimeoutMillis:     within("session.timeout.ms"),
 		HeartbeatIntervalMillis:  within("heartbeat.interval.ms"),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -133,7 +134,7 @@ func (l *lostReplicas) request() (r *kmsg.AssignReplicasToDirsRequest, untold in
 // directory is what is to be told of where a replica lies, if the image does not say it.
 func (l *lostReplicas) directory(p *replica.Partition, state *image.Partition) (id [16]byte, tell bool) {
 	switch {
-	case state == nil || !holds(state, l.nodeID):
+	case state == nil || !slices.Contains(state.Replicas, l.nodeID):
 		return id, false
 	case p.Gone():
 		return image.GoneDirectory(), state.CountsOn(l.nodeID)
@@ -143,16 +144,6 @@ func (l *lostReplicas) directory(p *replica.Partition, state *image.Partition) (
 		return p.Log().Dir().ID(), true
 	}
 	return id, false
-}
-
-// holds reports whether a broker has a replica.
-func holds(p *image.Partition, broker int32) bool {
-	for _, id := range p.Replicas {
-		if id == broker {
-			return true
-		}
-	}
-	return false
 }
 
 // addReplica names a replica in a request, below its directory and topic.

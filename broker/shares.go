@@ -132,10 +132,7 @@ func shareKey(tenant, id string, s group.ShareState) state.Key {
 func (b *Broker) shareGroupSettings(tenant, id string) group.ShareSettings {
 	i := b.metadata.Image()
 	e, bounds := b.settings.Group(i, tenant, id), b.settings.Broker(i)
-	within := func(name string) int32 {
-		low, high := bounds.Int32("group.share.min."+name), bounds.Int32("group.share.max."+name)
-		return max(low, min(high, e.Int32("share."+name)))
-	}
+	within := bounded(e, bounds, "share")
 	return group.ShareSettings{
 		SessionTimeoutMillis:     within("session.timeout.ms"),
 		HeartbeatIntervalMillis:  within("heartbeat.interval.ms"),

@@ -65,7 +65,7 @@ func (t *topicCreator) fault(name topicName, now time.Time) (reason string, know
 	return fault.reason, known
 }
 
-// failed notes a fault. When there are too many, those go that are over, and else any.
+// failed notes a fault. When there are too many, any of them goes: its topic is tried again sooner.
 func (t *topicCreator) failed(name topicName, fault creationFault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

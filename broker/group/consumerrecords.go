@@ -270,8 +270,9 @@ func parseClassicMetadata(r *fields.Reader) *classicMetadata {
 	return c
 }
 
-func parseConsumerTargetEpoch(value []byte) (epoch int32, millis int64, err error) {
-	const what = "ConsumerGroupTargetAssignmentMetadataValue"
+// parseTargetEpoch reads for which epoch of its group the target was made, and when. It has one form in groups of all three protocols;
+// what is the name of the record.
+func parseTargetEpoch(value []byte, what string) (epoch int32, millis int64, err error) {
 	r, err := flexibleValue(value, what)
 	if err != nil {
 		return 0, 0, err

@@ -27,7 +27,7 @@ func (s *shard) replayConsumer(key parsedKey, value []byte) error {
 		}
 		s.replayMember(key, m)
 	case consumerTargetMetadataKey:
-		epoch, millis, err := parseConsumerTargetEpoch(value)
+		epoch, millis, err := parseTargetEpoch(value, "ConsumerGroupTargetAssignmentMetadataValue")
 		if err != nil {
 			return err
 		}

@@ -133,21 +133,6 @@ func parseShareMember(value []byte, m *shareMember) error {
 	return r.Done(what)
 }
 
-func parseShareTargetEpoch(value []byte) (epoch int32, millis int64, err error) {
-	const what = "ShareGroupTargetAssignmentMetadataValue"
-	r, err := flexibleValue(value, what)
-	if err != nil {
-		return 0, 0, err
-	}
-	epoch = r.Int32()
-	r.Tags(func(number int, field *fields.Reader) {
-		if number == 0 {
-			millis = field.Int64()
-		}
-	})
-	return epoch, millis, r.Done(what)
-}
-
 func parseShareTarget(value []byte) (assignor.Partitions, error) {
 	const what = "ShareGroupTargetAssignmentMemberValue"
 	r, err := flexibleValue(value, what)

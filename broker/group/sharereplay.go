@@ -57,7 +57,7 @@ func (g *shareGroup) replay(key parsedKey, value []byte) (err error) {
 	case shareTargetMetadataKey:
 		g.assignmentEpoch, g.assignmentMillis = 0, 0
 		if value != nil {
-			g.assignmentEpoch, g.assignmentMillis, err = parseShareTargetEpoch(value)
+			g.assignmentEpoch, g.assignmentMillis, err = parseTargetEpoch(value, "ShareGroupTargetAssignmentMetadataValue")
 		}
 	case shareTargetMemberKey:
 		if delete(g.target, key.member); value != nil {

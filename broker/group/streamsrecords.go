@@ -207,21 +207,6 @@ func parseStreamsMember(value []byte, m *streamsMember) error {
 	return r.Done(what)
 }
 
-func parseStreamsTargetEpoch(value []byte) (epoch int32, millis int64, err error) {
-	const what = "StreamsGroupTargetAssignmentMetadataValue"
-	r, err := flexibleValue(value, what)
-	if err != nil {
-		return 0, 0, err
-	}
-	epoch = r.Int32()
-	r.Tags(func(number int, field *fields.Reader) {
-		if number == 0 {
-			millis = field.Int64()
-		}
-	})
-	return epoch, millis, r.Done(what)
-}
-
 func parseStreamsTarget(value []byte) (t tasks, err error) {
 	const what = "StreamsGroupTargetAssignmentMemberValue"
 	r, err := flexibleValue(value, what)

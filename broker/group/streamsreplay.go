@@ -28,7 +28,7 @@ func (s *shard) replayStreams(key parsedKey, value []byte) error {
 		}
 		s.setStreams(key.group, func(g *streamsGroup) { g.topology = t })
 	case streamsTargetMetadataKey:
-		epoch, millis, err := parseStreamsTargetEpoch(value)
+		epoch, millis, err := parseTargetEpoch(value, "StreamsGroupTargetAssignmentMetadataValue")
 		if err != nil {
 			return err
 		}

@@ -22,8 +22,8 @@ const (
 	helloTail      = 2*partyBytes + nonceBytes + sha256.Size // after the cluster id
 	refusedOther   = 1                                       // codes of a refusal: node or directory is another one
 	refusedToken   = 2
-	refusedCluster = 3
 	refusedHello   = 3 // it could not be understood
+	refusedCluster = 4
 )
 
 // errNotHandshake says that the other end speaks something else.

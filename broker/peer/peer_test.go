@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -152,6 +153,32 @@ func TestDialerDoesNotBelieveWhoDoesNotKnowTheToken(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// Whoever is told of another cluster may end at that (metadata: a disk of another cluster is refused at start), so nothing else may be
+// told so: neither an acceptor that does not understand a hello, nor one that is another node.
+func TestOnlyAnotherClusterIsToldAsOne(t *testing.T) {
+	other := identity(1)
+	other.ClusterID = "another"
+	for name, tt := range map[string]struct {
+		hello hello
+		want  bool
+	}{
+		"another cluster":   {hello{purpose: PurposeKafka, from: other, to: identity(2)}, true},
+		"a later purpose":   {hello{purpose: PurposeJoin + 1, from: identity(1), to: identity(2)}, false},
+		"another node":      {hello{purpose: PurposeKafka, from: identity(1), to: identity(3)}, false},
+		"no cluster at all": {hello{purpose: PurposeKafka, from: Identity{NodeID: 1}, to: identity(2)}, false},
+	} {
+		code, reason := judge(identity(2), tt.hello, true)
+		if code == 0 {
+			t.Errorf("%s is not refused", name)
+		}
+		_, err := readAnswer(bytes.NewReader(appendRefusal(nil, code, reason)), "secret", nil)
+		var cluster interface{ OtherCluster() bool }
+		if got := errors.As(err, &cluster); got != tt.want || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%s is told as %v, and as another cluster: %v", name, err, got)
+		}
 	}
 }
 

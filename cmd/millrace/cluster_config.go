@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 func newClusterConfigCommand(s *session) *cobra.Command {
@@ -105,7 +108,7 @@ func newClusterConfigSetCommand(s *session) *cobra.Command {
 			if changes.dryRun {
 				alter, status = admin.ValidateAlterBrokerConfigs, "would be altered"
 			}
-			responses, err := alter(ctx, operations, brokers...)
+			responses, err := confirmed(ctx, func() (kadm.AlterConfigsResponses, error) { return alter(ctx, operations, brokers...) })
 			if err != nil && len(responses) == 0 {
 				return fmt.Errorf("alter the configuration of %s: %w", name, err)
 			}
@@ -120,6 +123,26 @@ func newClusterConfigSetCommand(s *session) *cobra.Command {
 	must(cmd.Flags().MarkHidden("set"))
 	cmd.Flags().Int32Var(&broker, "broker", clusterDefault, "only this broker")
 	return cmd
+}
+
+// unconfirmedPause is the pause before a change that was not confirmed is made again.
+const unconfirmedPause = 200 * time.Millisecond
+
+// confirmed makes a change of settings again while the answer is that nobody knows whether it was made (the controller has moved
+// meanwhile), until ctx ends, as Kafka's own clients do. Each change may be made twice: what is appended is not appended again.
+func confirmed(ctx context.Context, alter func() (kadm.AlterConfigsResponses, error)) (kadm.AlterConfigsResponses, error) {
+	for {
+		responses, err := alter()
+		unknown := slices.ContainsFunc(responses, func(r kadm.AlterConfigsResponse) bool { return errors.Is(r.Err, kerr.RequestTimedOut) })
+		if err != nil || !unknown {
+			return responses, err
+		}
+		select {
+		case <-time.After(unconfirmedPause):
+		case <-ctx.Done():
+			return responses, nil
+		}
+	}
 }
 
 type configDifference struct {

@@ -95,7 +95,7 @@ func probeSteps(ctx context.Context, cfg *settings, address string) finding {
 		return f
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })() // closed, it would look as if the listener had done it
 	deadline, _ := ctx.Deadline()
 	if err := conn.SetDeadline(deadline); err != nil {
 		f.why = err.Error()
@@ -163,7 +163,11 @@ func handshakeTrouble(err error) (why, fix string) {
 
 // askPlaintext asks the Kafka question in clear; silence or a hang-up is checked for TLS.
 func askPlaintext(ctx context.Context, conn net.Conn, address string) (why, fix string) {
-	if err := conn.SetDeadline(time.Now().Add(1500 * time.Millisecond)); err != nil {
+	deadline := time.Now().Add(1500 * time.Millisecond)
+	if end, ok := ctx.Deadline(); ok && end.Before(deadline) {
+		deadline = end
+	}
+	if err := conn.SetDeadline(deadline); err != nil {
 		return err.Error(), ""
 	}
 	why, fix = askKafka(conn)

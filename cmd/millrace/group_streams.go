@@ -97,6 +97,9 @@ func readTopics(sub kmsg.StreamsGroupDescribeResponseGroupTopologySubtopology) [
 // readBy are the partitions that active tasks read.
 func readBy(tasks []kmsg.TaskIDs, t *kmsg.StreamsGroupDescribeResponseGroupTopology, counts map[string]int32) kadm.TopicsSet {
 	read := kadm.TopicsSet{}
+	if t == nil {
+		return read // nothing is known of what the tasks read
+	}
 	for _, task := range tasks {
 		for _, sub := range t.Subtopologies {
 			if sub.SubtopologyID != task.SubtopologyID {

@@ -73,7 +73,7 @@ func newTopicAlterCommand(s *session) *cobra.Command {
 			if changes.dryRun {
 				alter, status = admin.ValidateAlterTopicConfigs, "would be altered"
 			}
-			responses, err := alter(ctx, operations, args...)
+			responses, err := confirmed(ctx, func() (kadm.AlterConfigsResponses, error) { return alter(ctx, operations, args...) })
 			if err != nil && len(responses) == 0 {
 				return fmt.Errorf("alter topics: %w", err)
 			}
