@@ -9,7 +9,8 @@
 // A tombstone (null value) stays for delete.retention.ms after the first round that saw it, so that readers learn of it:
 // the round writes the time into the batch as its delete horizon (KIP-534). Records of aborted transactions go at once;
 // a transaction's end marker goes after the horizon, once no record of the transaction is left. The last batch of every
-// live producer stays, be it empty, because it holds the producer's sequence. DESIGN.md has the rules, costs and metrics.
+// live producer stays, and its last committed one, be they empty, because they hold the producer's sequence. DESIGN.md has the
+// rules, costs and metrics.
 //
 // Invariants:
 //   - offsets and order never change; a record that is the last of its key in the log is never dropped;
