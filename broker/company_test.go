@@ -153,6 +153,12 @@ func endsAreKnownEverywhere(t *testing.T, brokers []*Broker) {
 		}
 	}
 	for _, b := range brokers {
+		for b.metadata.Image().Topic(security.DefaultTenant, "lonely") == nil { // it was made at another broker just now
+			if ctx.Err() != nil {
+				t.Fatal(ctx.Err())
+			}
+			time.Sleep(time.Millisecond)
+		}
 		ends := lagSource{b}.EndOffsets(ctx, []group.CommittedOffset{
 			{Tenant: security.DefaultTenant, Group: "a", Topic: "lonely"}, {Tenant: security.DefaultTenant, Group: "b", Topic: "lonely"},
 			{Tenant: security.DefaultTenant, Group: "a", Topic: "nowhere"},
