@@ -176,7 +176,10 @@ func (p *partition) logRefused(err error, now time.Time) {
 		return
 	}
 	level := slog.LevelError
-	if errors.Is(err, kerr.NotEnoughReplicas) || errors.Is(err, kerr.NotLeaderForPartition) || errors.Is(err, kerr.FencedLeaderEpoch) {
+	switch {
+	case err == kerr.KafkaStorageError: // just that: the partition is offline, and why was told when it went
+		level = slog.LevelWarn
+	case errors.Is(err, kerr.NotEnoughReplicas) || errors.Is(err, kerr.NotLeaderForPartition) || errors.Is(err, kerr.FencedLeaderEpoch):
 		level = slog.LevelWarn
 	}
 	p.runtime.cfg.Logger.Log(p.runtime.ctx, level, "cannot write to the coordinator's log", "topic", p.runtime.cfg.Name, "partition", p.id,

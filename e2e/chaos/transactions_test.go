@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -202,8 +201,7 @@ func TestClusterTransactions(t *testing.T) {
 
 // The same when power fails: what was answered to be committed is committed.
 func TestClusterTransactionsPowerLoss(t *testing.T) {
-	allowed := append(diskFaults(), regexp.MustCompile(`cannot write to the coordinator's log.*KAFKA_STORAGE_ERROR`))
-	n := newNemesis(newScene(t, sceneConfig{diskMiB: 512, allowed: allowed, flow: flowConfig{idempotent: 1, transactional: 4}}))
+	n := newNemesis(newScene(t, sceneConfig{diskMiB: 512, allowed: diskFaults(), flow: flowConfig{idempotent: 1, transactional: 4}}))
 	n.rage(append(n.diskFaults(), n.processFaults()[0], n.processFaults()[6]), rounds(t, 6))
 	n.mustCommit("after the last fault")
 	n.end()
