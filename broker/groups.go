@@ -11,9 +11,10 @@ import (
 const offsetsTopic = "__consumer_offsets"
 
 func (b *Broker) newGroups() *group.Service {
+	offsets := &internalLog{replicas: b.replicas, topic: offsetsTopic}
 	return group.New(group.Config{
-		Log:            &internalLog{replicas: b.replicas, topic: offsetsTopic},
-		PartitionCount: b.partitionCount(offsetsTopic), Settings: b.groupSettings,
+		Log:            offsets,
+		PartitionCount: b.partitionCount(offsetsTopic), Doubtful: offsets.doubtful, Settings: b.groupSettings,
 		Topics:      func() group.Topics { return groupTopics{b.metadata.Image()} },
 		ShareStates: groupShares{b},
 		Clock:       b.clock, Logger: b.logger, Registerer: b.registry,

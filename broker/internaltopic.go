@@ -97,6 +97,12 @@ func (i *internalLog) Read(_ context.Context, number int32, offset int64, maxByt
 	return data, end, nil
 }
 
+// doubtful reports that another broker may lead a partition meanwhile.
+func (i *internalLog) doubtful(number int32) bool {
+	p, err := i.partition(number)
+	return err == nil && p.Doubtful()
+}
+
 // LogStartOffset returns the first offset of a partition's log.
 func (i *internalLog) LogStartOffset(number int32) (int64, error) {
 	p, err := i.partition(number)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace-io/millrace/broker/replica"
 )
 
 // The pauses of the lifecycle where nothing could wake it.
@@ -57,8 +59,9 @@ type lifecycleConfig struct {
 // it by the metadata log.
 type lifecycle struct {
 	cfg       lifecycleConfig
-	epoch     atomic.Int64  // of the registration; -1: none
-	fenced    atomic.Bool   // as the last heartbeat was answered
+	epoch     atomic.Int64 // of the registration; -1: none
+	fenced    atomic.Bool  // as the last heartbeat was answered
+	held      atomic.Pointer[heldSession]
 	unfenced  chan struct{} // closed when the broker is unfenced for the first time
 	wanted    chan struct{} // closed when it is to stop
 	granted   chan struct{} // closed when it may
@@ -88,6 +91,19 @@ func (l *lifecycle) Epoch() int64 { return l.epoch.Load() }
 
 // Fenced reports what the controller said last.
 func (l *lifecycle) Fenced() bool { return l.fenced.Load() }
+
+// heldSession is what the last heartbeat that was answered well says: the session lasts until timeout after sent.
+type heldSession struct {
+	sent    time.Time
+	timeout time.Duration
+}
+
+// Held reports that no controller can have ended this broker's session for want of heartbeats: each counts from when it
+// received one, which was after it was sent.
+func (l *lifecycle) Held() bool {
+	h := l.held.Load()
+	return h != nil && replica.Elapsed(h.sent, time.Now()) < h.timeout
+}
 
 // Poke sends a heartbeat now, as when a log directory has failed.
 func (l *lifecycle) Poke() {
@@ -219,6 +235,7 @@ func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.D
 	request.BrokerID, request.BrokerEpoch = l.cfg.NodeID, l.epoch.Load()
 	request.CurrentMetadataOffset, request.OfflineLogDirs = l.cfg.MetadataOffset(), l.cfg.Offline()
 	request.WantShutdown, request.WantFence = l.stopping(), l.fenced.Load() && !l.cfg.Accounted()
+	session := &heldSession{sent: time.Now(), timeout: l.cfg.Timeout()}
 	response, err := l.ask(controller, changed, request)
 	if err != nil {
 		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, err)
@@ -233,6 +250,10 @@ func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.D
 	case err != nil:
 		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, err)
 	}
+	if answer.IsFenced {
+		session = nil
+	}
+	l.held.Store(session)
 	return l.answered(answer), nil
 }
 
@@ -240,6 +261,7 @@ func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.D
 // is started anew, as in Kafka; where another start has registered under its id, it tries once more to be the one.
 func (l *lifecycle) stale(refusal error) error {
 	l.fenced.Store(true)
+	l.held.Store(nil)
 	switch l.cfg.OwnEpoch() {
 	case -1:
 		return fmt.Errorf("this broker was removed from the cluster; stop it, or start it anew to have it back: %w", refusal)

@@ -276,13 +276,13 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 	}
 	l := p.Log()
 	if diverging, err := diverges(t, p); diverging || err != nil {
-		return err
+		return beyond(p, err)
 	}
 	if t.FetchOffset > p.LogEndOffset() && !p.Leads() {
 		return kerr.OffsetNotAvailable
 	}
 	if t.FetchOffset < t.logStartOffset || t.FetchOffset > p.LogEndOffset() {
-		return kerr.OffsetOutOfRange
+		return beyond(p, kerr.OffsetOutOfRange)
 	}
 	if t.preferred = p.PreferredReplica(limits.rack, t.FetchOffset); t.preferred >= 0 {
 		return nil
@@ -307,6 +307,15 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 		t.aborted = l.AbortedTransactions(t.FetchOffset, t.slice.Bound())
 	}
 	return nil
+}
+
+// beyond is what a reader is told whose position is not in the log. A leader that may have a successor does not say that it
+// is out of range: the reader was there, and would begin again at the start or the end.
+func beyond(p *replica.Partition, err error) error {
+	if err != nil && p.Doubtful() {
+		return kerr.NotLeaderForPartition
+	}
+	return err
 }
 
 // findForReader finds the partition. From version 11 on clients may read from followers, too (KIP-392).

@@ -103,6 +103,7 @@ func (s *session) resumeFollower(r *fetchRequest) error {
 		return kerr.InvalidFetchSessionEpoch
 	}
 	f.Epoch = nextEpoch(f.Epoch)
+	f.Heard()
 	return nil
 }
 

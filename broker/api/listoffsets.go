@@ -107,6 +107,14 @@ func (s *Services) listOffset(c *Call, topic string, asked kmsg.ListOffsetsReque
 	if kafkaErr != nil {
 		return notFound(), kafkaErr
 	}
+	found, err := findOffset(p, asked, r)
+	if asked.CurrentLeaderEpoch < 0 && r.ReplicaID < 0 && p.Doubtful() {
+		return notFound(), kerr.NotLeaderForPartition // who names the epoch has not heard of a later one
+	}
+	return found, err
+}
+
+func findOffset(p *replica.Partition, asked kmsg.ListOffsetsRequestTopicPartition, r *kmsg.ListOffsetsRequest) (log.TimestampOffset, error) {
 	last := lastFetchable(p, r)
 	unknown := r.ReplicaID < 0 && r.ReplicaID != -2 && !p.HighWatermarkKnown()
 	switch asked.Timestamp {

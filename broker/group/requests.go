@@ -35,6 +35,9 @@ func (s *Service) offsetCommit(ctx context.Context, who Caller, r *kmsg.OffsetCo
 func (s *Service) OffsetFetch(ctx context.Context, who Caller, r *kmsg.OffsetFetchRequestGroup, requireStable bool) kmsg.OffsetFetchResponseGroup {
 	key := groupKey{who.Tenant, r.Group}
 	answer, err := s.ask(ctx, key, fetchRequest{key, r, requireStable})
+	if err == nil && s.cfg.Doubtful != nil && s.cfg.Doubtful(s.partitionOf(key)) {
+		err = kerr.NotCoordinator // older offsets would be read anew, by who processes exactly once, too
+	}
 	if err == nil {
 		return *answer.(*kmsg.OffsetFetchResponseGroup)
 	}

@@ -19,6 +19,7 @@ const maxNameBytes = 16384
 type Config struct {
 	Log            coordinator.Log       // of __consumer_offsets
 	PartitionCount func() int32          // of __consumer_offsets; 0 while the topic does not exist
+	Doubtful       func(int32) bool      // somebody else may lead a partition meanwhile; nil: never
 	Settings       func() Settings       // nil: DefaultSettings
 	Topics         func() Topics         // the topics of the cluster, as they are now; nil: there are none
 	ShareStates    ShareStates           // of share groups; nil: there are none, so that nothing is assigned to share groups

@@ -34,6 +34,7 @@ type Cluster struct {
 	Leaders     Leaders      // nil: nobody is followed
 	Controller  Controller   // nil: nothing is proposed
 	BrokerEpoch func() int64 // of this broker's registration, -1 before it
+	SessionHeld func() bool  // reports that no controller can have ended this broker's session; nil: there is none
 	Offline     func()       // called after a partition went offline; it must not wait. nil: nobody wants to know
 
 	MaxLag           time.Duration // replica.lag.time.max.ms; default 30 s

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,9 @@ type meshNode struct {
 	manager *Manager // guarded by mu; nil: the node is down
 	dir     *log.Dir
 	epoch   int64
+	later   atomic.Int64   // how much its clock is ahead, in nanoseconds
+	lapsed  atomic.Bool    // its session at the controller may have ended
+	deaf    atomic.Bool    // it does not hear from the controller, nor the controller from it
 	cut     map[int32]bool // guarded by mu: whom this node does not reach
 }
 
@@ -87,7 +91,7 @@ func (m *mesh) changeLocked(plan func(*image.Image) (command.Group, error)) erro
 	delta := changes.Delta(m.img, next)
 	m.img = next
 	for _, n := range m.nodes[1:] {
-		if manager := n.running(); manager != nil {
+		if manager := n.running(); manager != nil && !n.deaf.Load() {
 			manager.Apply(delta)
 		}
 	}
@@ -122,8 +126,8 @@ func (n *meshNode) run() {
 			ID: n.id, Incarnation: [16]byte{byte(n.id), n.start}, Epoch: -1, Directories: [][16]byte{dir.ID()}, Rack: fmt.Sprint("rack", n.id),
 			Listeners: []image.Listener{{Name: "PLAINTEXT", Host: "h", Port: 1}}}})
 	})
-	manager, err := New(Config{NodeID: n.id, Dirs: []*log.Dir{dir}, CleanerDisabled: true, Settings: config.NewResolver(n.id, nil), Clock: time.Now, Logger: logger,
-		Cluster: Cluster{Leaders: n, Controller: n, BrokerEpoch: func() int64 { return n.epoch }, MaxLag: 2 * time.Second,
+	manager, err := New(Config{NodeID: n.id, Dirs: []*log.Dir{dir}, CleanerDisabled: true, Settings: config.NewResolver(n.id, nil), Clock: n.now, Logger: logger,
+		Cluster: Cluster{Leaders: n, Controller: n, BrokerEpoch: func() int64 { return n.epoch }, SessionHeld: func() bool { return !n.lapsed.Load() }, MaxLag: 2 * time.Second,
 			FetchWait: time.Minute, FetchBackoff: 50 * time.Millisecond, RackAware: true}})
 	if err != nil {
 		m.t.Fatal(err)
@@ -139,6 +143,8 @@ func (n *meshNode) run() {
 	m.mu.Unlock()
 	m.must(func(img *image.Image) (command.Group, error) { return m.controller.UnfenceBroker(img, n.id), nil })
 }
+
+func (n *meshNode) now() time.Time { return time.Now().Add(time.Duration(n.later.Load())) }
 
 // stop ends the node's process; with crash what was not synced may be lost.
 func (n *meshNode) stop() {
@@ -184,6 +190,9 @@ func (n *meshNode) setCut(other int32, cut bool) {
 
 // AlterPartition implements Controller.
 func (n *meshNode) AlterPartition(_ context.Context, req *kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error) {
+	if n.deaf.Load() {
+		return nil, errors.New("not reachable")
+	}
 	req = reread(req)
 	var changes []controller.ISRChange
 	for _, t := range req.Topics {
@@ -331,6 +340,7 @@ func (l *meshLink) serve(m *Manager, asked *kmsg.FetchRequest, answer *kmsg.Fetc
 		return nil
 	default:
 		l.session.Epoch++
+		l.session.Heard()
 	}
 	answer.SessionID = l.session.ID
 	for _, t := range asked.ForgottenTopics {

@@ -51,6 +51,7 @@ type FollowerSession struct {
 	reminded    atomic.Bool // it has gone off
 
 	mu    sync.Mutex
+	heard time.Time   // guarded by mu: when the follower asked last
 	queue []*followed // guarded by mu: partitions with news
 	spare []*followed // owned by the session's goroutine
 }
@@ -88,6 +89,7 @@ func (m *Manager) NewFollowerSession(nodeID int32, brokerEpoch int64, notify fun
 	s := &FollowerSession{NodeID: nodeID, BrokerEpoch: brokerEpoch, manager: m, entries: map[partitionKey]*followed{}, C: make(chan struct{}, 1), notify: notify}
 	s.reminder = time.AfterFunc(time.Hour, s.remind)
 	s.reminder.Stop()
+	s.Heard()
 	m.sessionsMu.Lock()
 	defer m.sessionsMu.Unlock()
 	for s.ID == 0 || m.sessions[s.ID] != nil {

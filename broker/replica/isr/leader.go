@@ -204,6 +204,12 @@ func (l *Leader) Fetched(f Fetch, logEnd int64, now time.Time, brokers Brokers) 
 // left says that the controller took the follower out of the in-sync set, so it was away. That it was caught up a moment
 // before means nothing then: while it is far behind it must not hold back what is committed. (Kafka lets it, for as long as
 // replica.lag.time.max.ms after its restart.)
+// Follows reports that a replica has fetched in this leader's epoch.
+func (l *Leader) Follows(id int32) bool {
+	f := l.find(id)
+	return f != nil && f.offset != unknown
+}
+
 func (f *follower) left() { f.caughtUp, f.lastFetch, f.joining = time.Time{}, time.Time{}, false }
 
 // restarted forgets what an earlier start of the broker told.

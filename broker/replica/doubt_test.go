@@ -1,0 +1,76 @@
+package replica
+
+import (
+	"testing"
+	"time"
+)
+
+func TestLeaderWhoseSessionIsHeldIsNotInDoubt(t *testing.T) {
+	m := newMesh(t, 3)
+	m.create("orders", nil, []int32{1, 2, 3})
+	m.nodes[2].stop()
+	m.nodes[3].stop()
+	if m.on(1, "orders", 0).Doubtful() {
+		t.Error("in doubt while the session is held")
+	}
+}
+
+func TestLeaderThatAllOthersReadIsNotInDoubt(t *testing.T) {
+	m := newMesh(t, 3)
+	m.create("orders", nil, []int32{1, 2, 3})
+	p := m.on(1, "orders", 0)
+	m.nodes[1].lapsed.Store(true)
+	m.eventually("both followers read", func() bool { return !p.Doubtful() })
+	m.nodes[1].deaf.Store(true) // who is in sync stays as it was
+	m.nodes[3].stop()
+	m.eventually("one follower is silent", p.Doubtful)
+	m.nodes[3].run()
+	m.eventually("it reads again", func() bool { return !p.Doubtful() })
+}
+
+func TestLeaderWithASuccessorIsInDoubt(t *testing.T) {
+	m := newMesh(t, 3)
+	m.create("orders", nil, []int32{1, 2, 3})
+	p := m.on(1, "orders", 0)
+	mustAppend(t, m, 1, "a")
+	m.nodes[1].deaf.Store(true)
+	m.nodes[1].lapsed.Store(true)
+	m.fence(1)
+	successor := m.state("orders", 0).Leader
+	mustAppend(t, m, successor, "b")
+	if !p.Leads() {
+		t.Fatal("the old leader knows of the new one")
+	}
+	m.eventually("the old leader is in doubt", p.Doubtful)
+}
+
+// A follower that is connected and silent, as behind a broken network or after a pause of this process, counts for nothing.
+func TestSilentFollowerLeavesTheLeaderInDoubt(t *testing.T) {
+	m := newMesh(t, 2)
+	m.create("orders", nil, []int32{1, 2})
+	p := m.on(1, "orders", 0)
+	m.nodes[1].lapsed.Store(true)
+	m.eventually("the follower reads", func() bool { return !p.Doubtful() })
+	m.nodes[1].deaf.Store(true)
+	m.nodes[1].later.Store(int64(3 * time.Minute)) // a fetch waits for one
+	if !p.Doubtful() {
+		t.Error("not in doubt though the follower has been silent for three minutes")
+	}
+}
+
+func TestElapsedTakesTheClockThatSaysMore(t *testing.T) {
+	now := time.Now()
+	suspended := now.Round(0).Add(time.Hour) // has no monotonic reading
+	for _, c := range []struct {
+		name     string
+		from, to time.Time
+		want     time.Duration
+	}{
+		{"both", now, now.Add(time.Second), time.Second},
+		{"the wall alone", now, suspended, time.Hour},
+	} {
+		if got := Elapsed(c.from, c.to); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
