@@ -41,6 +41,7 @@ type company struct {
 	internal   *server.Server
 	lifecycle  *lifecycle
 	departures *departures
+	absences   *absences
 	lost       *lostReplicas
 	running    bool          // run of lifecycle was started
 	handled    atomic.Uint64 // index up to which this node has handled the metadata log
@@ -68,6 +69,7 @@ func newCompany(b *Broker) (*company, error) {
 		},
 		settled: func() { c.lifecycle.Poke() },
 	})
+	c.absences = newAbsences(func() *image.Image { return b.metadata.Image() }, peer.Alive, b.clock)
 	c.mux = peer.NewMux(c.listener, c.peers)
 	c.pool, c.asking = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
 	c.marking, c.verifying = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
@@ -318,6 +320,7 @@ func (c *company) closeInternal(ctx context.Context) error {
 
 // close ends what is left, once nobody uses it.
 func (c *company) close() error {
+	c.absences.Close()
 	return errors.Join(c.verifying.Close(), c.marking.Close(), c.asking.Close(), c.pool.Close(), c.mux.Close())
 }
 

@@ -4,12 +4,13 @@ import "time"
 
 // Doubtful reports that another replica may lead this partition without this broker knowing of it: its session at the
 // controller may have ended, as after a pause of the process or behind a broken network, and of those who could have been
-// elected at least one has not fetched from here of late. What this broker then knows of the ends of the partition, and what
+// elected at least one is there, as far as this broker can tell, and has not fetched from here of late. What this broker then knows of the ends of the partition, and what
 // a coordinator that lives in it knows, may be older than what readers were told elsewhere.
 //
 // A broker whose session is held leads what its image says, or is in sync with who does: a successor commits nothing before
-// this broker follows it. One that cannot reach the controller but is read by all others knows as much, so that a cluster
-// without a quorum goes on. Kafka does not ask: its former leaders answer until they learn better.
+// this broker follows it. One that cannot reach the controller but is read by all others, but for those whose processes have
+// ended, knows as much: so what is left of a cluster without a quorum goes on. Kafka does not ask: its former leaders answer
+// until they learn better.
 func (p *Partition) Doubtful() bool {
 	m := p.manager
 	if m.cfg.SessionHeld == nil || m.cfg.SessionHeld() {
@@ -22,13 +23,15 @@ func (p *Partition) Doubtful() bool {
 	now := m.cfg.Clock()
 	for _, electable := range [][]int32{s.ISR, s.ELR} {
 		for _, id := range electable {
-			if id != m.cfg.NodeID && !p.readBy(id, now) {
+			if id != m.cfg.NodeID && !p.readBy(id, now) && !m.gone(id) {
 				return true
 			}
 		}
 	}
 	return false
 }
+
+func (m *Manager) gone(id int32) bool { return m.cfg.Gone != nil && m.cfg.Gone(id) }
 
 // readBy reports that a replica has followed this leader, in its epoch, until just now.
 func (p *Partition) readBy(id int32, now time.Time) bool {

@@ -24,6 +24,11 @@ func TestLeaderThatAllOthersReadIsNotInDoubt(t *testing.T) {
 	m.nodes[1].deaf.Store(true) // who is in sync stays as it was
 	m.nodes[3].stop()
 	m.eventually("one follower is silent", p.Doubtful)
+	m.nodes[1].sees.Store(3)
+	if p.Doubtful() {
+		t.Error("in doubt of a replica whose process has ended")
+	}
+	m.nodes[1].sees.Store(0)
 	m.nodes[3].run()
 	m.eventually("it reads again", func() bool { return !p.Doubtful() })
 }

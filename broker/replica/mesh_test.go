@@ -48,6 +48,7 @@ type meshNode struct {
 	dir     *log.Dir
 	epoch   int64
 	later   atomic.Int64   // how much its clock is ahead, in nanoseconds
+	sees    atomic.Int32   // whose process it knows to have ended
 	lapsed  atomic.Bool    // its session at the controller may have ended
 	deaf    atomic.Bool    // it does not hear from the controller, nor the controller from it
 	cut     map[int32]bool // guarded by mu: whom this node does not reach
@@ -127,7 +128,8 @@ func (n *meshNode) run() {
 			Listeners: []image.Listener{{Name: "PLAINTEXT", Host: "h", Port: 1}}}})
 	})
 	manager, err := New(Config{NodeID: n.id, Dirs: []*log.Dir{dir}, CleanerDisabled: true, Settings: config.NewResolver(n.id, nil), Clock: n.now, Logger: logger,
-		Cluster: Cluster{Leaders: n, Controller: n, BrokerEpoch: func() int64 { return n.epoch }, SessionHeld: func() bool { return !n.lapsed.Load() }, MaxLag: 2 * time.Second,
+		Cluster: Cluster{Leaders: n, Controller: n, BrokerEpoch: func() int64 { return n.epoch }, SessionHeld: func() bool { return !n.lapsed.Load() },
+			Gone: func(id int32) bool { return n.sees.Load() == id }, MaxLag: 2 * time.Second,
 			FetchWait: time.Minute, FetchBackoff: 50 * time.Millisecond, RackAware: true}})
 	if err != nil {
 		m.t.Fatal(err)

@@ -40,10 +40,10 @@ func request[R kmsg.Response](d direct, r kmsg.Request) R {
 	return answer.(R)
 }
 
-func (d direct) listOffset(timestamp int64, epoch int32) error {
+func (d direct) listOffset(number int32, timestamp int64, epoch int32) error {
 	d.t.Helper()
 	partition := kmsg.NewListOffsetsRequestTopicPartition()
-	partition.Timestamp, partition.CurrentLeaderEpoch = timestamp, epoch
+	partition.Partition, partition.Timestamp, partition.CurrentLeaderEpoch = number, timestamp, epoch
 	r := kmsg.NewPtrListOffsetsRequest()
 	r.ReplicaID, r.Topics = -1, []kmsg.ListOffsetsRequestTopic{{Topic: "chaos", Partitions: []kmsg.ListOffsetsRequestTopicPartition{partition}}}
 	return kerr.ErrorForCode(request[*kmsg.ListOffsetsResponse](d, r).Topics[0].Partitions[0].ErrorCode)
@@ -116,11 +116,11 @@ func TestRegressionFormerLeaderTellsNothingOld(t *testing.T) {
 
 	d, epoch, id := s.direct(victim), partitions[0].LeaderEpoch, topics["chaos"].ID
 	for name, timestamp := range map[string]int64{"end": -1, "start": -2, "offset for a time": 1} {
-		if err := d.listOffset(timestamp, -1); err != kerr.NotLeaderForPartition {
+		if err := d.listOffset(0, timestamp, -1); err != kerr.NotLeaderForPartition {
 			t.Errorf("the %s, asked without an epoch: %v", name, err)
 		}
 	}
-	if err := d.listOffset(-1, epoch); err != nil {
+	if err := d.listOffset(0, -1, epoch); err != nil {
 		t.Errorf("the end, asked by who knows the epoch of this leader: %v", err)
 	}
 	if bytes, err := d.fetch(id, 0); err != nil || bytes == 0 {

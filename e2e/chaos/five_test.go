@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -157,6 +158,13 @@ func (s *scene) mustReadOnWithoutQuorum(nodes []*harness.Node) {
 		if ctx.Err() != nil {
 			s.t.Fatalf("without a quorum %v of %v acknowledged records were read", read, acked)
 		}
+	}
+	for p := range led {
+		// Sessions have lapsed by now, and replicas are silent: but their processes have ended, so they are no successors.
+		d := s.direct(s.Node(int(partitions[p].Leader)))
+		harness.Await(s.t, fmt.Sprintf("the end of partition %d for who names no epoch", p), progressDuring, func(context.Context) error {
+			return d.listOffset(p, -1, -1)
+		})
 	}
 	s.t.Logf("without a quorum %d partitions are read to the end", len(led))
 }
