@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/broker/record"
 	"github.com/millrace-io/millrace/e2e/chaos/checker"
 )
 
@@ -67,16 +68,28 @@ func (f *flow) pollTrusting(ctx context.Context, node *kgo.Broker, process int32
 	}
 }
 
-// take returns all records of one partition of an answer, and moves on.
+// take returns all records of one partition of an answer, and moves on. Each batch is unpacked by itself: of several the client
+// leaves out what lies before those that came first.
 func (f *flow) take(got *kmsg.FetchResponseTopicPartition, asked []kmsg.FetchRequestTopicPartition) (steps []checker.Step, err error) {
-	everything := kgo.ProcessFetchPartitionOpts{Topic: f.cfg.topic, Partition: got.Partition}
-	read, _ := kgo.ProcessFetchPartition(everything, got, kgo.DefaultDecompressor(), nil)
 	next := &asked[got.Partition].FetchOffset
-	for _, r := range read.Records {
-		v, failed := checker.ParseValue(string(r.Value))
-		err = errors.Join(err, failed)
-		steps = append(steps, checker.Step{Read: true, Key: checker.Key(r.Partition), Value: v, Offset: r.Offset, Epoch: r.LeaderEpoch})
-		*next = max(*next, r.Offset+1)
+	for rest := got.RecordBatches; ; {
+		one := *got
+		if len(rest) > 0 {
+			if one.RecordBatches, rest, err = record.Split(rest); err != nil {
+				return steps, err
+			}
+		}
+		everything := kgo.ProcessFetchPartitionOpts{Topic: f.cfg.topic, Partition: got.Partition}
+		read, _ := kgo.ProcessFetchPartition(everything, &one, kgo.DefaultDecompressor(), nil)
+		err = errors.Join(err, read.Err)
+		for _, r := range read.Records {
+			v, failed := checker.ParseValue(string(r.Value))
+			err = errors.Join(err, failed)
+			steps = append(steps, checker.Step{Read: true, Key: checker.Key(r.Partition), Value: v, Offset: r.Offset, Epoch: r.LeaderEpoch})
+			*next = max(*next, r.Offset+1)
+		}
+		if err != nil || len(rest) == 0 {
+			return steps, err
+		}
 	}
-	return steps, errors.Join(err, read.Err)
 }
