@@ -40,14 +40,15 @@ func (l *plog) lastEpoch() int32 {
 	return l.records[len(l.records)-1].epoch
 }
 
-// endOf answers OffsetForLeaderEpoch: where the records of the largest epoch not above the one asked for end.
+// endOf answers as replica.Partition and log.Log do: where the records of the largest epoch not above the one asked for end; a
+// log without such records has none of the epoch asked for, which so ends where the log begins.
 func (l *plog) endOf(epoch int32) isr.EpochEnd {
 	for i := len(l.records) - 1; i >= 0; i-- {
 		if e := l.records[i].epoch; e <= epoch {
 			return isr.EpochEnd{Epoch: e, EndOffset: int64(i + 1)}
 		}
 	}
-	return isr.EpochEnd{Epoch: -1, EndOffset: 0}
+	return isr.EpochEnd{Epoch: epoch, EndOffset: 0}
 }
 
 // losePower keeps what was flushed, and some of what was not.
