@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,51 +11,49 @@ import (
 	"github.com/millrace-io/millrace/metadata/image"
 )
 
-func TestBrokersWithoutAProcessAreKnownOnceAsked(t *testing.T) {
+func TestBrokersWithoutAProcessAreKnownWhileTheSessionIsNotHeld(t *testing.T) {
 	listeners := func(host string) []image.Listener {
 		return []image.Listener{{Name: internalListener, Host: host, Port: 1}}
 	}
-	img := brokersImage(image.Broker{ID: 1, Listeners: listeners("dead")}, image.Broker{ID: 2, Listeners: listeners("alive")})
+	img := brokersImage(image.Broker{ID: 1, Listeners: listeners("self")}, image.Broker{ID: 2, Listeners: listeners("dead")},
+		image.Broker{ID: 3, Listeners: listeners("alive")})
 	synctest.Test(t, func(t *testing.T) {
-		back := make(chan struct{})
-		var asked atomic.Int32
-		a := newAbsences(func() *image.Image { return img }, func(_ context.Context, address string) bool {
-			asked.Add(1)
-			time.Sleep(10 * time.Millisecond)
-			select {
-			case <-back:
-				return false
-			default:
-				return address == "dead:1"
-			}
-		}, time.Now)
-		look := func() (gone []int32) {
-			for id := range int32(4) {
+		var held, back atomic.Bool
+		held.Store(true)
+		a := &absences{nodeID: 1, image: func() *image.Image { return img }, held: held.Load, clock: time.Now,
+			refused: func(_ context.Context, address string) bool {
+				time.Sleep(10 * time.Millisecond)
+				return address == "self:1" || address == "dead:1" && !back.Load()
+			}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			a.run(ctx)
+		}()
+		look := func(when string, want ...int32) {
+			time.Sleep(2 * absenceRenewal)
+			var gone []int32
+			for id := range int32(5) {
 				if a.Gone(id) {
 					gone = append(gone, id)
 				}
 			}
-			return gone
+			if !slices.Equal(gone, want) {
+				t.Errorf("%s: gone are %v, want %v", when, gone, want)
+			}
 		}
-		if gone := look(); len(gone) > 0 {
-			t.Errorf("gone before anybody was asked: %v", gone)
-		}
-		time.Sleep(20 * time.Millisecond)
-		if gone := look(); len(gone) != 1 || gone[0] != 1 || asked.Load() != 2 {
-			t.Errorf("gone are %v after %d questions, want broker 1 after 2", gone, asked.Load())
-		}
-		close(back)
+		look("while the session is held")
+		held.Store(false)
+		look("without a session", 2)
+		held.Store(true)
 		time.Sleep(absenceValidity)
-		if gone := look(); len(gone) > 0 {
-			t.Errorf("gone are %v, as was found long ago", gone)
-		}
-		time.Sleep(20 * time.Millisecond)
-		if gone := look(); len(gone) > 0 || asked.Load() != 4 {
-			t.Errorf("gone are %v after %d questions, want nobody after 4", gone, asked.Load())
-		}
-		a.Close()
-		if a.Gone(1) {
-			t.Error("gone after the end")
-		}
+		look("long after")
+		held.Store(false)
+		look("without a session again", 2)
+		back.Store(true)
+		look("with the broker back")
+		cancel()
+		<-done
 	})
 }

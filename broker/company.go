@@ -69,7 +69,10 @@ func newCompany(b *Broker) (*company, error) {
 		},
 		settled: func() { c.lifecycle.Poke() },
 	})
-	c.absences = newAbsences(func() *image.Image { return b.metadata.Image() }, peer.Alive, b.clock)
+	c.absences = &absences{
+		nodeID: b.cfg.NodeID, image: func() *image.Image { return b.metadata.Image() }, held: func() bool { return c.lifecycle.Held() },
+		refused: peer.Alive, clock: b.clock,
+	}
 	c.mux = peer.NewMux(c.listener, c.peers)
 	c.pool, c.asking = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
 	c.marking, c.verifying = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
@@ -284,6 +287,7 @@ func (c *company) join(ctx context.Context) error {
 	go c.lifecycle.run() // joined by leave
 	telling, end := context.WithCancel(context.Background())
 	c.b.background.Go(func() { c.lost.run(telling) })
+	c.b.background.Go(func() { c.absences.run(telling) })
 	c.b.background.Go(func() {
 		<-c.b.closing
 		end()
@@ -320,7 +324,6 @@ func (c *company) closeInternal(ctx context.Context) error {
 
 // close ends what is left, once nobody uses it.
 func (c *company) close() error {
-	c.absences.Close()
 	return errors.Join(c.verifying.Close(), c.marking.Close(), c.asking.Close(), c.pool.Close(), c.mux.Close())
 }
 
