@@ -251,6 +251,9 @@ func (b *Broker) watch() {
 // everything above may still ask it. It may be called after a failed Start and stops what there is.
 func (b *Broker) Close() error {
 	if b.company != nil {
+		if b.metadata != nil {
+			b.metadata.Depart()
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ShutdownGrace)
 		granted := b.company.leave(ctx)
 		b.handOver()

@@ -3,6 +3,7 @@ package metadata
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -370,6 +371,34 @@ func TestNodeThatWasAloneGetsCompany(t *testing.T) {
 		_, address, ok := c.members[2].node.LeaderAddress()
 		return ok && address == c.members[1].address
 	})
+}
+
+// A node that is about to stop, and is forgotten before it has, does not come back; one that goes on does, each time.
+func TestNodeThatDepartsIsForgottenForGood(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	c.startAll(1, 2, 3)
+	c.allocate()
+	observers := func(want ...int32) func() bool {
+		return func() bool {
+			var ids []int32
+			for _, o := range c.controller().node.Quorum().Observers {
+				ids = append(ids, o.NodeID)
+			}
+			slices.Sort(ids)
+			return slices.Equal(ids, want)
+		}
+	}
+	for id := int32(4); id <= 5; id++ {
+		c.add(id, c.members[1].address, c.members[2].address).start()
+	}
+	c.eventually("two observers", observers(4, 5))
+	c.members[4].node.Depart()
+	c.eventually("node 4 forgotten", func() bool { return c.controller().node.ForgetMember(t.Context(), 4) == nil })
+	for range 3 {
+		c.eventually("node 5 forgotten", func() bool { return c.controller().node.ForgetMember(t.Context(), 5) == nil })
+		c.eventually("node 5 alone again", observers(5))
+	}
 }
 
 // A broker that was unregistered and stopped leaves nothing behind: its member vanishes from the quorum whether or not

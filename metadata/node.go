@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace-io/millrace/metadata/command"
@@ -40,6 +41,7 @@ type Node struct {
 	stop    chan struct{}   // closed by Close
 	life    context.Context // ends with stop
 	end     context.CancelFunc
+	departs atomic.Bool   // see Depart
 	joined  chan struct{} // closed when the proposer has ended
 	running sync.WaitGroup
 	once    sync.Once
@@ -154,6 +156,10 @@ func (n *Node) Start() error {
 	}
 	return nil
 }
+
+// Depart says that this node is about to stop: it does not ask to be admitted any more where it is forgotten meanwhile, as by
+// a decommission that sees that it is fenced.
+func (n *Node) Depart() { n.departs.Store(true) }
 
 // HandOver gives the quorum's leadership, if this node has it, to another: it is about to stop. What comes meanwhile is
 // NOT_CONTROLLER. It may be called while others use the node, and Close does it, too.

@@ -73,6 +73,9 @@ func (n *Node) rallyOnce(ctx context.Context, j *joiner, asked bool) (settled bo
 		return false
 	}
 	if !leader.Knows(self) {
+		if n.departs.Load() {
+			return true
+		}
 		j.tell(j.admit(ctx, leader.Address).Wait)
 		return false
 	}
