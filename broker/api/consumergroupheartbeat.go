@@ -17,7 +17,7 @@ import (
 // Deviations: an answer without news may be held back until there is some (heldheartbeat.go), and the heartbeat interval told
 // after that, or to a member that waits for partitions, is short (group/consumerpace.go); a regular
 // expression is resolved before the first heartbeat that brings it is answered, and again as soon as topics change; the last
-// heartbeat of a member is passed on to where the coordinator has moved (passedon.go).
+// heartbeat of a member is passed on to where the coordinator has moved, and waits for a coordinator that loads (passedon.go).
 func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeatRequest) kmsg.Response {
 	refuse := func(err *kerr.Error) kmsg.Response {
 		answer := r.ResponseKind().(*kmsg.ConsumerGroupHeartbeatResponse)
@@ -40,12 +40,13 @@ func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeat
 	laterSee := func(topic string) bool {
 		return s.Allowed(later, security.OperationDescribe, security.ResourceTopic, topic)
 	}
-	answer, watch := s.Groups.ConsumerGroupHeartbeat(c.Context, groupCaller(c), r, laterSee)
-	if r.MemberEpoch < 0 && answer.ErrorCode == kerr.NotCoordinator.Code {
-		if passed := s.passedOn(c, r.Group, r); passed != nil {
-			return passed
-		}
+	if r.MemberEpoch < 0 {
+		return s.heardOf(c, r.Group, r, func() kmsg.Response {
+			answer, _ := s.Groups.ConsumerGroupHeartbeat(c.Context, groupCaller(c), r, laterSee)
+			return answer
+		})
 	}
+	answer, watch := s.Groups.ConsumerGroupHeartbeat(c.Context, groupCaller(c), r, laterSee)
 	if watch == nil {
 		return answer
 	}

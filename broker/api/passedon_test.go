@@ -36,3 +36,29 @@ func TestWhoLeavesIsHeardWhereTheCoordinatorHasMoved(t *testing.T) {
 		}
 	}
 }
+
+// Who leaves while the coordinator loads the group is heard when it has: nobody would ask again.
+func TestWhoLeavesIsHeardWhenTheCoordinatorHasLoaded(t *testing.T) {
+	s, _ := groupServices(t)
+	findCoordinator(s, groupCall(t), &kmsg.FindCoordinatorRequest{Version: 4, CoordinatorKeys: []string{"g"}}) // makes the topic
+	asked := 0
+	loading := func() kmsg.Response {
+		answer := kmsg.NewPtrLeaveGroupResponse()
+		if asked++; asked < 3 {
+			answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		}
+		return answer
+	}
+	leave := kmsg.NewPtrLeaveGroupRequest()
+	if answer := s.heardOf(groupCall(t), "g", leave, loading).(*kmsg.LeaveGroupResponse); answer.ErrorCode != 0 {
+		t.Errorf("who leaves is answered %+v", answer)
+	}
+
+	asked = 0
+	passed := groupCall(t)
+	passed.ForController = true
+	answer := s.heardOf(passed, "g", leave, loading).(*kmsg.LeaveGroupResponse)
+	if answer.ErrorCode != kerr.CoordinatorLoadInProgress.Code || asked != 1 {
+		t.Errorf("what was passed on is answered %+v after %d attempts: the broker that passed it on asks again", answer, asked)
+	}
+}
