@@ -13,7 +13,10 @@ import (
 	"github.com/millrace-io/millrace/e2e/harness"
 )
 
-var clusterLevel = flag.String("level", "info", "logging.level of the brokers that are restarted; MILLRACE_E2E_LOGS says where their logs go")
+var (
+	clusterLevel  = flag.String("level", "info", "logging.level of the brokers that are restarted; MILLRACE_E2E_LOGS says where their logs go")
+	clusterRounds = flag.Int("rounds", 1, "how often each cell is run against brokers that are restarted, every time with a topic and a group of its own")
+)
 
 // Every client against three brokers of which one after the other is restarted, again and again until all are through.
 // What a broker is asked at the moment of its stop must reach nobody as an error: the clients are those of the matrix, with
@@ -35,10 +38,12 @@ func TestClientsOfThreeBrokersRestartedInTurn(t *testing.T) {
 		for _, row := range rows {
 			t.Run(row.name, func(t *testing.T) {
 				t.Parallel()
-				for _, column := range columns {
-					t.Run(column.name, func(t *testing.T) {
-						results.set(row, column, runCell(t, strings.Join(cluster.Addresses(), ","), row, column))
-					})
+				for round := range *clusterRounds {
+					for _, column := range columns {
+						t.Run(column.name, func(t *testing.T) {
+							results.set(row, column, runCell(t, strings.Join(cluster.Addresses(), ","), row, column, round))
+						})
+					}
 				}
 			})
 		}

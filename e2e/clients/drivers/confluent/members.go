@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,13 @@ import (
 	"github.com/millrace-io/millrace/e2e/clients/drivers/scenario"
 )
 
-type groupMember struct{ member }
+// groupMember commits what it has polled before partitions are taken away: the library leaves a partition that is not
+// assigned any more out of a commit without a word, and who gets it next begins where the last commit was.
+type groupMember struct {
+	member
+	uncommitted error // what was polled since the last Commit and could not be committed then
+	closing     bool  // everything is committed; the library goes on polling, and nobody sees what it gets
+}
 
 // JoinGroup joins by the protocol that is asked for.
 func (c *client) JoinGroup(how scenario.Membership) (scenario.GroupMember, error) {
@@ -28,7 +35,36 @@ func (c *client) JoinGroup(how scenario.Membership) (scenario.GroupMember, error
 	if err != nil {
 		return nil, err
 	}
-	return &groupMember{member{k}}, k.Subscribe(how.Topics, nil)
+	m := &groupMember{member: member{k}}
+	return m, k.Subscribe(how.Topics, m.rebalanced)
+}
+
+// rebalanced is called within Poll and Close, between two messages.
+func (m *groupMember) rebalanced(_ *kafka.Consumer, event kafka.Event) error {
+	if _, revoked := event.(kafka.RevokedPartitions); revoked && !m.closing {
+		m.uncommitted = errors.Join(m.uncommitted, m.commit())
+	}
+	return nil
+}
+
+func (m *groupMember) Commit(context.Context) error {
+	err := errors.Join(m.uncommitted, m.commit())
+	m.uncommitted = nil
+	return err
+}
+
+func (m *groupMember) Close() error {
+	m.closing = true
+	return m.member.Close()
+}
+
+func (m *groupMember) commit() error {
+	_, err := m.Consumer.Commit()
+	var k kafka.Error
+	if errors.As(err, &k) && k.Code() == kafka.ErrNoOffset {
+		return nil // everything is committed
+	}
+	return err
 }
 
 func (m *groupMember) Poll(context.Context) (got []scenario.Record, _ error) {
