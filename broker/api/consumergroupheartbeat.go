@@ -15,7 +15,7 @@ import (
 // GroupMetadataManager.consumerGroupHeartbeat.
 //
 // Deviations: an answer without news may be held back until there is some (heldheartbeat.go), and the heartbeat interval told
-// after that, or to a member that waits for partitions, is short (group/consumerpace.go); a regular
+// after that, or to a member that waits for partitions, is short, for clients that bear it (group/consumerpace.go); a regular
 // expression is resolved before the first heartbeat that brings it is answered, and again as soon as topics change; the last
 // heartbeat of a member is passed on to where the coordinator has moved, and waits for a coordinator that loads (passedon.go).
 func consumerGroupHeartbeat(s *Services, c *Call, r *kmsg.ConsumerGroupHeartbeatRequest) kmsg.Response {

@@ -68,9 +68,11 @@ func (s *shard) consumerHeartbeat(e consumerHeartbeatRequest, ticket coordinator
 	}
 	next := d.reconcile(updated, e.body.Topics, resubscribed)
 	s.startConsumerSession(e.key, c, next, now)
-	answer := d.heartbeatAnswer(e.body, m, next)
+	answer := d.heartbeatAnswer(e, m, next)
 	quiet := answer.Assignment == nil && next.isReconciled(d.epoch) && c.epoch == d.epoch && next.epoch == e.body.MemberEpoch
 	switch regular := s.consumerSettings(e.key).HeartbeatIntervalMillis; {
+	case e.caller.Unhurried:
+		do.reply(ticket, answer)
 	case quiet && g.isInTransaction():
 		answer.HeartbeatIntervalMillis = HeldInterval(regular, false, false)
 		do.reply(ticket, answer)
@@ -271,10 +273,10 @@ func (d *draft) updateRegex(before, m *consumerMember, e consumerHeartbeatReques
 }
 
 // heartbeatAnswer tells a member its epoch, and its partitions when they changed or when it told everything of itself.
-func (d *draft) heartbeatAnswer(r *kmsg.ConsumerGroupHeartbeatRequest, before, m *consumerMember) *kmsg.ConsumerGroupHeartbeatResponse {
-	answer := kmsg.NewPtrConsumerGroupHeartbeatResponse()
+func (d *draft) heartbeatAnswer(e consumerHeartbeatRequest, before, m *consumerMember) *kmsg.ConsumerGroupHeartbeatResponse {
+	r, answer := e.body, kmsg.NewPtrConsumerGroupHeartbeatResponse()
 	answer.MemberID, answer.MemberEpoch = &m.id, m.epoch
-	answer.HeartbeatIntervalMillis = d.heartbeatInterval(m)
+	answer.HeartbeatIntervalMillis = d.heartbeatInterval(m, e.caller.Unhurried)
 	full := r.RebalanceTimeoutMillis != -1 && (r.SubscribedTopicNames != nil || r.SubscribedTopicRegex != nil) && r.Topics != nil
 	if r.MemberEpoch == 0 || full || !m.assigned.equal(before.assigned) {
 		answer.Assignment = answerAssignment(m.assigned)

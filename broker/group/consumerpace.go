@@ -5,6 +5,12 @@ import "time"
 const (
 	// quickHeartbeatMillis is the shortest heartbeat interval that a member is told while it has something to wait for.
 	quickHeartbeatMillis = 50
+	// unhurriedQuickMillis and unhurriedMillis are for clients that give a heartbeat no longer to be answered than the interval that
+	// they were told last: librdkafka (rd_kafka_ConsumerGroupHeartbeatRequest) looks once a second, and what is older is timed out,
+	// with the connection and with what is to be sent on it, such as that a member leaves. So their heartbeats are not held back:
+	// one with nothing to wait for comes to hear of news within unhurriedMillis.
+	unhurriedQuickMillis = 500
+	unhurriedMillis      = 1000
 	// quickHeartbeatsPerSecond bounds how many such heartbeats a whole group sends.
 	quickHeartbeatsPerSecond = 1000
 	// heldHeartbeatMillis is what a member is told whose heartbeat was held back until its time was over: the next one can
@@ -20,17 +26,21 @@ const (
 // heartbeatInterval is what a member is told. Kafka always tells consumer.heartbeat.interval.ms, so that a member learns of
 // a partition that became free only with its next regular heartbeat. Here one that waits for something asks again soon,
 // and ever more seldom the longer it takes, up to the regular interval. Unmodified clients do as they are told.
-func (d *draft) heartbeatInterval(m *consumerMember) int32 {
-	regular := d.s.consumerSettings(d.key).HeartbeatIntervalMillis
-	if m.isReconciled(d.epoch) && d.s.settings().HeartbeatHoldMillis > 0 {
-		return min(regular, heldHeartbeatMillis) // the next one can be held
+func (d *draft) heartbeatInterval(m *consumerMember, unhurried bool) int32 {
+	regular := int64(d.s.consumerSettings(d.key).HeartbeatIntervalMillis)
+	quick, soon := int64(quickHeartbeatMillis), int64(heldHeartbeatMillis) // the next one can be held
+	crowd := int64(len(d.before.members)) * 1000 / quickHeartbeatsPerSecond
+	if unhurried {
+		quick, soon = unhurriedQuickMillis, max(unhurriedMillis, crowd)
 	}
-	if m.isReconciled(d.epoch) {
-		return regular
+	switch reconciled := m.isReconciled(d.epoch); {
+	case reconciled && d.s.settings().HeartbeatHoldMillis > 0:
+		return int32(min(regular, soon))
+	case reconciled:
+		return int32(regular)
 	}
-	least := max(quickHeartbeatMillis, int64(len(d.before.members))*1000/quickHeartbeatsPerSecond)
 	waited := max(0, d.now.UnixMilli()-d.assignmentMillis)
-	return int32(min(int64(regular), max(least, waited/4)))
+	return int32(min(regular, max(quick, crowd, waited/4)))
 }
 
 // HeldInterval is the heartbeat interval in milliseconds that a member is told whose answer was held back: until there

@@ -130,7 +130,7 @@ func (m *model) ask(c *modelConsumer, r *kmsg.ConsumerGroupHeartbeatRequest) *km
 	r.Version, r.Group, r.MemberID, r.InstanceID = 1, "g", c.id, c.instance
 	m.w.last++
 	m.w.asked[m.w.last] = c.id
-	m.w.step(consumerHeartbeatRequest{key: groupKey{defaultTenant, "g"}, caller: Caller{defaultTenant, c.id, "/h"}, body: r,
+	m.w.step(consumerHeartbeatRequest{key: groupKey{defaultTenant, "g"}, caller: Caller{Tenant: defaultTenant, ClientID: c.id, ClientHost: "/h"}, body: r,
 		allowed: func(string) bool { return true }}, m.w.last)
 	switch answer := m.w.answers[m.w.last].(type) {
 	case *heldHeartbeat:

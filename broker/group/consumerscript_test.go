@@ -34,7 +34,8 @@ func parseBeat(t *testing.T, who string, key groupKey, args map[string]string) a
 	if fault := checkConsumerHeartbeat(r, []string{"uniform", "range"}); fault != nil {
 		t.Fatalf("heartbeat is refused by the service: %s", fault.message)
 	}
-	return consumerHeartbeatRequest{key: key, caller: Caller{defaultTenant, who, "/10.0.0.1"}, body: r, newMemberID: args["id"],
+	caller := Caller{Tenant: defaultTenant, ClientID: who, ClientHost: "/10.0.0.1", Unhurried: args["unhurried"] != ""}
+	return consumerHeartbeatRequest{key: key, caller: caller, body: r, newMemberID: args["id"],
 		allowed: func(topic string) bool { return !strings.HasPrefix(topic, "secret") }}
 }
 

@@ -471,7 +471,7 @@ func parseJoin(t *testing.T, who string, key groupKey, args map[string]string) a
 	for _, name := range list(protocols) {
 		r.Protocols = append(r.Protocols, kmsg.JoinGroupRequestProtocol{Name: name, Metadata: topics})
 	}
-	return joinRequest{key: key, caller: Caller{defaultTenant, who, "/10.0.0.1"}, body: r, newMemberID: args["id"]}
+	return joinRequest{key: key, caller: Caller{Tenant: defaultTenant, ClientID: who, ClientHost: "/10.0.0.1"}, body: r, newMemberID: args["id"]}
 }
 
 func parseCommit(t *testing.T, key groupKey, args map[string]string) any {

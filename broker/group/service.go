@@ -43,6 +43,9 @@ type Caller struct {
 	Tenant     string // security.DefaultTenant where there are none
 	ClientID   string
 	ClientHost string // as DescribeGroups shows it: "/127.0.0.1"
+	// Unhurried says that the client gives a heartbeat no longer to be answered than the interval that it was told last, or that
+	// nobody knows whether it does.
+	Unhurried bool
 }
 
 // CommittedOffset is one committed offset of a group, for lag metrics.

@@ -27,7 +27,7 @@ func parseShare(t *testing.T, who, verb string, key groupKey, args map[string]st
 		if fault := shareHeartbeatFault(r); fault != "" {
 			t.Fatalf("heartbeat is refused by the service: %s", fault)
 		}
-		return shareHeartbeatRequest{key: key, caller: Caller{defaultTenant, who, "/10.0.0.1"}, body: r}
+		return shareHeartbeatRequest{key: key, caller: Caller{Tenant: defaultTenant, ClientID: who, ClientHost: "/10.0.0.1"}, body: r}
 	case "share-states":
 		return shareInitialized{key, parseStates(t, args)}
 	case "describe-share":

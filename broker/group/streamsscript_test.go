@@ -76,7 +76,7 @@ func parseStreams(t *testing.T, who, verb string, key groupKey, args map[string]
 	if fault := streamsHeartbeatFault(r); fault != "" {
 		t.Fatalf("heartbeat is refused by the service: %s", fault)
 	}
-	return streamsHeartbeatRequest{key: key, caller: Caller{defaultTenant, who, "/10.0.0.1"}, body: r}
+	return streamsHeartbeatRequest{key: key, caller: Caller{Tenant: defaultTenant, ClientID: who, ClientHost: "/10.0.0.1"}, body: r}
 }
 
 // parseTasks reads 0:0,1;1:2.
