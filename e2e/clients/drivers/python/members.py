@@ -41,13 +41,16 @@ class Member(threading.Thread):
     def serve(self):
         """Is a member until it is told to leave. False: the instance id is not free, start again.
 
-        librdkafka says once that it leaves, and does not look at the answer (rd_kafka_cgrp_handle_ConsumerGroupHeartbeat_leave):
-        with any broker nobody hears it when the coordinator moves at that moment. The instance id is then free when the session
-        of who had it has ended, and whoever runs static members starts a process again that ends with this error."""
+        librdkafka says once that it leaves, and not at all while it looks for its coordinator (rd_kafka_cgrp_consumer_leave): with any
+        broker nobody hears it then. The instance id is free when the session of who had it has ended, and whoever runs static
+        members starts a process again that ends with this error."""
         c = Consumer(self.config)
         try:
-            c.subscribe([self.topics])
+            # With a callback partitions are taken away only while it polls. Without, they could go between the poll and the
+            # commit, which then leaves them out without a word.
+            c.subscribe([self.topics], on_revoke=lambda *_: None)
             self.work(c)
+            self.await_coordinator(c)
         except KafkaException as e:
             if self.leave.is_set() or "instance ID is still used" not in str(e):
                 raise
@@ -55,6 +58,14 @@ class Member(threading.Thread):
         finally:
             c.close()
         return True
+
+    def await_coordinator(self, c):
+        """Who leaves without one tells nobody."""
+        try:
+            if c.assignment():
+                c.committed(c.assignment(), timeout=30)
+        except KafkaException:
+            pass  # then it cannot be told
 
     def work(self, c):
         assigned = []
