@@ -360,7 +360,10 @@ func diverges(t *fetchTarget, p *replica.Partition) (bool, error) {
 	if t.LastFetchedEpoch < 0 {
 		return false, nil
 	}
-	epoch, end := p.EndOffsetForEpoch(t.LastFetchedEpoch)
+	epoch, end, err := p.EndOffsetForEpoch(t.LastFetchedEpoch)
+	if err != nil {
+		return false, err
+	}
 	if end < 0 {
 		return false, kerr.OffsetOutOfRange
 	}

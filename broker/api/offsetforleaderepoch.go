@@ -37,6 +37,5 @@ func (s *Services) endOffsetForEpoch(c *Call, topic string, asked kmsg.OffsetFor
 	if kafkaErr != nil {
 		return -1, -1, kafkaErr
 	}
-	epoch, endOffset = p.EndOffsetForEpoch(asked.LeaderEpoch)
-	return epoch, endOffset, nil
+	return p.EndOffsetForEpoch(asked.LeaderEpoch)
 }

@@ -205,6 +205,10 @@ func (l *Log) LastStableOffset() int64 {
 	return highWatermark
 }
 
+// EpochsErr says why the leader epochs cannot be told now: after a clean stop they are read when first asked for. Who must not take
+// that for an empty log asks before.
+func (l *Log) EpochsErr() error { return l.fail(l.loadEpochs()) }
+
 // LatestEpoch is the leader epoch of the last record.
 func (l *Log) LatestEpoch() (int32, bool) {
 	if l.loadEpochs() != nil {

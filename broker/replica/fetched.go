@@ -15,12 +15,12 @@ func (p *Partition) leadsIn(epoch int32) error {
 }
 
 // divergence finds where a follower's log and this one part, from the epoch of the last record that the follower has.
-func (p *Partition) divergence(asked *ReplicaFetch) (end isr.EpochEnd, diverges bool) {
+func (p *Partition) divergence(asked *ReplicaFetch) (end isr.EpochEnd, diverges bool, err error) {
 	if asked.LastFetchedEpoch < 0 {
-		return end, false
+		return end, false, nil
 	}
-	end.Epoch, end.EndOffset = p.EndOffsetForEpoch(asked.LastFetchedEpoch)
-	return end, end.EndOffset >= 0 && (end.Epoch < asked.LastFetchedEpoch || end.EndOffset < asked.FetchOffset)
+	end.Epoch, end.EndOffset, err = p.EndOffsetForEpoch(asked.LastFetchedEpoch)
+	return end, end.EndOffset >= 0 && (end.Epoch < asked.LastFetchedEpoch || end.EndOffset < asked.FetchOffset), err
 }
 
 // fetchedBy takes in a follower's fetch. What it says of the follower counts only when it follows the epoch that this
@@ -29,8 +29,8 @@ func (p *Partition) fetchedBy(s *FollowerSession, asked *ReplicaFetch) error {
 	if err := p.leadsIn(asked.CurrentLeaderEpoch); err != nil {
 		return err
 	}
-	if end, diverges := p.divergence(asked); diverges {
-		return nil // read tells it
+	if end, diverges, err := p.divergence(asked); diverges || err != nil {
+		return err // read tells where
 	} else if end.EndOffset < 0 && asked.LastFetchedEpoch >= 0 {
 		return kerr.OffsetOutOfRange
 	}

@@ -19,14 +19,21 @@ func (p *Partition) follows(epoch int32) error {
 	return p.logErr()
 }
 
-// makeHeld makes durable what the log has, unless the topic is write-cached: only that is asked beyond.
+// makeHeld makes durable what the log has, unless the topic is write-cached: only that is asked beyond. The epoch of the last record
+// must be known then, by which the leader finds whether the logs part.
 func (p *Partition) makeHeld() error {
 	if err := p.ReadErr(); err != nil {
 		return err
 	}
 	l, err := p.open(false)
-	if err != nil || l == nil || p.Topic.Settings().AckFromMemory {
+	if err != nil || l == nil {
 		return err
+	}
+	if err := l.EpochsErr(); err != nil {
+		return p.failed(err)
+	}
+	if p.Topic.Settings().AckFromMemory {
+		return nil
 	}
 	if err := l.Flush(); err != nil {
 		return p.failed(err)
@@ -125,6 +132,9 @@ func (p *Partition) cut(epoch int32, leader isr.EpochEnd) error {
 	l := p.log.Load()
 	if l == nil {
 		return nil
+	}
+	if err := l.EpochsErr(); err != nil {
+		return p.failed(err)
 	}
 	own := isr.EpochEnd{}
 	own.Epoch, own.EndOffset = l.EndOffsetForEpoch(leader.Epoch)

@@ -201,27 +201,30 @@ func (p *Partition) EpochAt(offset int64) int32 {
 }
 
 // EndOffsetForEpoch returns where the records of an epoch end, and the largest epoch up to the asked one that has any;
-// -1, -1 when the epoch is not known. Kafka notes an epoch when it begins, a log here with its first record.
-func (p *Partition) EndOffsetForEpoch(epoch int32) (epochOut int32, endOffset int64) {
+// -1, -1 when the epoch is not known. Kafka notes an epoch when it begins, a log here with its first record. A reader takes the
+// answer for the end of what it has read: librdkafka begins anew there, so that a disk that cannot be read is an error.
+func (p *Partition) EndOffsetForEpoch(epoch int32) (epochOut int32, endOffset int64, err error) {
 	current := p.LeaderEpoch()
 	switch {
 	case epoch == current:
-		return epoch, p.LogEndOffset()
+		return epoch, p.LogEndOffset(), nil
 	case epoch > current || epoch == -1:
-		return -1, -1
+		return -1, -1, nil
 	}
 	l := p.log.Load()
 	if l == nil {
-		return epoch, 0
+		return epoch, 0, nil
+	}
+	if err := l.EpochsErr(); err != nil {
+		return -1, -1, p.failed(err)
 	}
 	latest, ok := l.LatestEpoch()
 	switch {
-	case !ok:
-		return epoch, l.LogStartOffset()
+	case !ok || epoch < 0:
+		return epoch, l.LogStartOffset(), nil
 	case epoch > latest:
-		return latest, l.LogEndOffset()
-	case epoch < 0:
-		return epoch, l.LogStartOffset()
+		return latest, l.LogEndOffset(), nil
 	}
-	return l.EndOffsetForEpoch(epoch)
+	epochOut, endOffset = l.EndOffsetForEpoch(epoch)
+	return epochOut, endOffset, nil
 }

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -98,6 +100,32 @@ func TestHighWatermarkDoesNotFallInACrash(t *testing.T) {
 	}
 	if p.HighWatermark() != 5 || p.LogEndOffset() != 5 {
 		t.Errorf("high watermark %d, end %d, want the 5 committed records", p.HighWatermark(), p.LogEndOffset())
+	}
+}
+
+// Leader epochs are read when they are first asked for after a clean stop. While the disk does not give them, where an epoch ends is
+// not told: a reader would take an empty answer for the end of what is left of its log, and begin there.
+func TestEpochsThatCannotBeReadAreNoEmptyLog(t *testing.T) {
+	var broken atomic.Bool
+	c := newCluster(t, vfs.NewFaulty(vfs.NewMemory(), func(op vfs.Op) error {
+		if broken.Load() && strings.HasSuffix(op.Name, "leader-epoch-checkpoint") {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	c.create("orders", 1, nil)
+	c.append(c.partition("orders", 0), "x")
+	c.stop()
+	c.start()
+	p := c.partition("orders", 0)
+	before := p.LeaderEpoch() - 1
+	broken.Store(true)
+	if epoch, end, err := p.EndOffsetForEpoch(before); !errors.Is(err, kerr.KafkaStorageError) {
+		t.Errorf("epoch %d ends as %d at %d, error %v", before, epoch, end, err)
+	}
+	broken.Store(false)
+	if _, _, err := p.EndOffsetForEpoch(before); err != nil {
+		t.Errorf("the disk can be read again: %v", err)
 	}
 }
 

@@ -351,8 +351,11 @@ func (e *followed) read(maxBytes int, first bool) (f Found, more bool) {
 	if f.Err = p.leadsIn(e.asked.CurrentLeaderEpoch); f.Err != nil {
 		return f, false
 	}
-	if end, diverges := p.divergence(&e.asked); diverges {
-		f.Diverging = end
+	if end, diverges, err := p.divergence(&e.asked); diverges || err != nil {
+		f.Err = err
+		if diverges {
+			f.Diverging = end
+		}
 		return f, false
 	}
 	if p.known.Load() {
