@@ -1,6 +1,7 @@
 package group
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -41,9 +42,24 @@ func (s *shard) leaveGroup(e leaveRequest, ticket coordinator.Ticket, now time.T
 		case preparingRebalance:
 			s.completeIfJoined(g, now, do)
 		}
+		s.forgetLeft(g, do)
 		s.releaseLater(g)
 	}
 	do.reply(ticket, r)
+}
+
+// forgetLeft writes the last generation without those who are not members any more: the next coordinator would wait for their
+// sessions to end, and begin them anew if it moves meanwhile. It finds no leader, and has those who are left join again.
+// Kafka writes the next generation only.
+func (s *shard) forgetLeft(g *group, do *effects) {
+	if g.stored == nil || g.state == empty {
+		return
+	}
+	rest := *g.stored
+	rest.leader, rest.members = nil, slices.DeleteFunc(slices.Clone(rest.members), func(m storedMember) bool { return g.byID[m.id] == nil })
+	if len(rest.members) < len(g.stored.members) {
+		do.write(groupRecord(g.key, &rest))
+	}
 }
 
 // leave takes one member out: by its id, or, as an administrator does with a static member, by its instance id alone.

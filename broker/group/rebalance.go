@@ -156,6 +156,7 @@ func (s *shard) expireMember(g *group, m *member, now time.Time, do *effects) {
 	do.note("member failed", g, "member", m.id)
 	s.removeMember(g, m, do)
 	s.afterRemoval(g, now, do)
+	s.forgetLeft(g, do)
 }
 
 // removeMember takes a member out; a request of it that waits is told, so that the client joins again.

@@ -176,6 +176,7 @@ func (s *shard) Loaded(now time.Time) {
 	for _, g := range s.groups {
 		if g.stored != nil {
 			s.revive(g, now)
+			s.gatherRest(g, now)
 		}
 		if g.consumer != nil {
 			s.reviveConsumer(g, now)
@@ -219,6 +220,19 @@ func (s *shard) revive(g *group, now time.Time) {
 		s.count(g)
 	}
 	g.learnTopics()
+}
+
+// gatherRest has the members of a generation join again that others had left when it was written last (forgetLeft).
+func (s *shard) gatherRest(g *group, now time.Time) {
+	if len(g.members) == 0 || g.stored.leader != nil {
+		return
+	}
+	g.joinTimer.fire = func(now time.Time, do *effects) {
+		if g.state == stable {
+			s.prepareRebalance(g, "members had left", now, do)
+		}
+	}
+	s.timers.schedule(g.joinTimer, now)
 }
 
 func memberOf(stored *storedMember, protocol string) *member {
