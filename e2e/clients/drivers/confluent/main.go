@@ -144,6 +144,17 @@ func (m *member) Commit(context.Context) error {
 	return err
 }
 
+func (m *member) Close() error { return leave(m.Consumer) }
+
+// leave closes a consumer when there is a coordinator that can be told: the library tells nobody while it looks for one
+// (rd_kafka_cgrp_leave, rd_kafka_cgrp_consumer_leave), and the group would wait for the member's session to end, with any broker.
+func leave(k *kafka.Consumer) error {
+	if assigned, err := k.Assignment(); err == nil && len(assigned) > 0 {
+		_, _ = k.Committed(assigned, 20000) // asks the coordinator
+	}
+	return k.Close()
+}
+
 type admin struct{ *kafka.AdminClient }
 
 func (c *client) Admin() (scenario.Admin, error) {

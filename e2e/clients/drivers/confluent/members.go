@@ -53,13 +53,8 @@ func (m *groupMember) Commit(context.Context) error {
 	return err
 }
 
-// Close leaves when there is a coordinator that can be told: the library tells nobody while it looks for one
-// (rd_kafka_cgrp_consumer_leave), and the group would wait for the member's session to end, with any broker.
 func (m *groupMember) Close() error {
 	m.closing = true
-	if assigned, err := m.Assignment(); err == nil && len(assigned) > 0 {
-		_, _ = m.Committed(assigned, 30000) // asks the coordinator
-	}
 	return m.member.Close()
 }
 

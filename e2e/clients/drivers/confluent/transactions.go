@@ -74,5 +74,5 @@ func (x *exchange) Run(ctx context.Context, topic string, records []scenario.Rec
 
 func (x *exchange) Close() error {
 	x.producer.Close()
-	return x.consumer.Close()
+	return leave(x.consumer)
 }
