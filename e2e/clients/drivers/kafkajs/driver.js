@@ -21,6 +21,19 @@ async function until(what, done) {
   }
 }
 
+// again does what KafkaJS asks the coordinator of a transaction only once (eosManager.sendOffsets), and gives up when that has
+// moved, with any broker.
+async function again(ask) {
+  for (;;) {
+    try {
+      return await ask()
+    } catch (e) {
+      if (e.name !== 'KafkaJSProtocolError' || !e.retriable || Date.now() > deadline) throw e
+      await sleep(50)
+    }
+  }
+}
+
 const codecs = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP }
 
 async function send(messages, { codec = 'none', acks = -1, idempotent = false } = {}) {
@@ -159,7 +172,7 @@ const features = {
         const transaction = await producer.transaction()
         await transaction.send({ topic: o.topic + '.out', messages: chunk.map((_, i) => ({ partition: 0, value: `${commit ? 'kept' : 'dropped'}/${next + i}` })) })
         const offset = String(BigInt(chunk[n - 1].offset) + 1n)
-        await transaction.sendOffsets({ consumerGroupId: o.group, topics: [{ topic: o.topic, partitions: [{ partition: 0, offset }] }] })
+        await again(() => transaction.sendOffsets({ consumerGroupId: o.group, topics: [{ topic: o.topic, partitions: [{ partition: 0, offset }] }] }))
         if (commit) {
           await transaction.commit()
           next += n
