@@ -298,5 +298,5 @@ func (l *Log) refused(active *segment.Segment, err error) error {
 			return l.dir.fail(fmt.Errorf("cut refused append from %s: %w", l.tp, err))
 		}
 	}
-	return ErrNoSpace
+	return l.dir.noSpace()
 }

@@ -33,6 +33,7 @@ type DirConfig struct {
 	ProducerCheckInterval   time.Duration // how often idle producers are looked for; default 10 min
 	RecoveryConcurrency     int           // logs recovered at a time by OpenAll; default 2 x GOMAXPROCS
 	SnapshotIntervalBytes   int64         // a log with producers writes a snapshot at a checkpoint after so many bytes; default 16 MiB
+	RoomBytes               int64         // free space with which a directory that was full is used again; default 256 MiB
 	AllocationStepSizeBytes int64         // busy segments are allocated ahead in such steps; default 16 MiB, negative: never
 }
 
@@ -55,6 +56,7 @@ func (c *DirConfig) setDefaults() {
 	orInt64(&c.IndexCacheBytes, 64<<20)
 	orInt64(&c.CheckpointBytes, 256<<20)
 	orInt64(&c.SnapshotIntervalBytes, 16<<20)
+	orInt64(&c.RoomBytes, 256<<20)
 	orInt64(&c.AllocationStepSizeBytes, 16<<20)
 	orDuration(&c.CheckpointInterval, time.Minute)
 	orDuration(&c.ProducerIDExpiration, 24*time.Hour)

@@ -36,7 +36,9 @@ type Dir struct {
 	keeper    *keeper
 	metrics   *metrics
 	scratch   sync.Pool // of *appendScratch
+	refusal   error     // what is told who appends to a full disk
 
+	room    room
 	offline atomic.Pointer[OfflineError]
 	failed  chan struct{} // closed by fail
 
@@ -65,7 +67,8 @@ func OpenDir(cfg DirConfig) (*Dir, error) {
 	d := &Dir{
 		cfg: cfg, fs: cfg.FS, path: cfg.Path, logger: cfg.Logger.With("log_dir", cfg.Path),
 		files: segment.NewFiles(cfg.FS, cfg.MaxOpenFiles), indexes: segment.NewIndexes(cfg.IndexCacheBytes),
-		failed: make(chan struct{}), logs: map[string]*Log{}, found: map[string]TopicID{},
+		refusal: fmt.Errorf("log directory %s: %w", cfg.Path, ErrNoSpace),
+		failed:  make(chan struct{}), logs: map[string]*Log{}, found: map[string]TopicID{},
 	}
 	d.scratch.New = func() any { return new(appendScratch) }
 	if err := makeDurableDir(d.fs, d.path); err != nil {
@@ -85,6 +88,7 @@ func OpenDir(cfg DirConfig) (*Dir, error) {
 	if err := d.load(); err != nil {
 		return nil, errors.Join(err, d.volume.Close(), lock.Close())
 	}
+	d.openRoom()
 	d.metrics = newMetrics(d, cfg.Registerer)
 	d.flusher = startFlusher(d)
 	d.keeper = startKeeper(d)

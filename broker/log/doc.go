@@ -23,5 +23,6 @@
 //   - the recovery point in the checkpoint file never passes the flushed offset, and nothing below it is ever cut:
 //     a bad byte there is a *CorruptError and takes the partition offline;
 //   - batches lie in offset order without overlap; above the recovery point also without a gap between segments;
+//   - a refused append makes the Dir full until it is shown to have room again; appends are tried all the same;
 //   - after the first failed fsync or write (except a full disk) the Dir is offline for good.
 package log

@@ -13,7 +13,7 @@ var (
 	// ErrOffsetOutOfRange is below the log start offset or above the log end offset.
 	ErrOffsetOutOfRange = kerr.OffsetOutOfRange
 	// ErrNoSpace refuses an append on a full disk. The log is as it was before; a later append may succeed.
-	ErrNoSpace = fmt.Errorf("no space left in the log directory: %w", kerr.KafkaStorageError)
+	ErrNoSpace = fmt.Errorf("no space left on the disk: %w", kerr.KafkaStorageError)
 	// ErrClosed is returned by a log after Close of its Dir, or Remove.
 	ErrClosed = fmt.Errorf("log is closed: %w", kerr.KafkaStorageError)
 	// ErrLogChanged tells the cleaner that its segments are not in the log any more: retention was quicker.

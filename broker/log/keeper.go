@@ -13,7 +13,7 @@ import (
 const keeperTick = time.Second
 
 // keeper does what a directory needs from time to time, in one goroutine: checkpoints, late deletions, flush.ms, the
-// expiry of idle producers.
+// expiry of idle producers, whether a full disk has room again.
 type keeper struct {
 	dir  *Dir
 	soon chan struct{} // capacity 1: checkpoint now
@@ -85,6 +85,7 @@ func (k *keeper) onTick(now time.Time) {
 		return
 	}
 	k.removeDue(now)
+	k.dir.lookForRoom(now)
 	if !now.Before(k.nextCheckpoint) {
 		k.nextCheckpoint = now.Add(k.dir.cfg.CheckpointInterval)
 		k.checkpoint()
