@@ -65,7 +65,7 @@ func TestOwnKeys(t *testing.T) {
 		"topic validate.records": true, "broker validate.records.default": true,
 		"broker millrace.drain": true, "broker millrace.group.heartbeat.hold.max.ms": true, "broker millrace.balance.enable": true, "broker millrace.balance.concurrent.moves": true,
 		"broker millrace.balance.throttle.bytes.per.second": true,
-		"broker millrace.scrub.bytes.per.second":            true, "broker millrace.scrub.interval.ms": true,
+		"broker millrace.log.dir.room.bytes":                true, "broker millrace.scrub.bytes.per.second": true, "broker millrace.scrub.interval.ms": true,
 		// Dynamic quotas, which Kafka keeps in a definition of their own.
 		"broker leader.replication.throttled.rate": true, "broker follower.replication.throttled.rate": true,
 		"broker replica.alter.log.dirs.io.max.bytes.per.second": true,

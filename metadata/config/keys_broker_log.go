@@ -51,6 +51,7 @@ func logDefinitions() []*Definition {
 		{Name: "log.segment.bytes", Type: Int, Default: "1073741824", Mode: ClusterWide, valid: atLeast(1048576), Documentation: "Size at which a segment is closed and another begun, in bytes."},
 		{Name: "log.segment.delete.delay.ms", Type: Long, Default: "60000", Mode: ClusterWide, valid: atLeast(0), Documentation: "Time between taking a segment out of the log and removing its files, in milliseconds."},
 		{Name: "message.max.bytes", Type: Int, Default: "1048588", Mode: ClusterWide, valid: atLeast(0), Documentation: "Largest record batch that is accepted, after compression, in bytes."},
+		{Name: "millrace.log.dir.room.bytes", Type: Long, Default: "268435456", valid: atLeast(0), Documentation: "Free space, in bytes, that a log directory whose disk was full must have before its replicas may be in sync and lead again."},
 		{Name: "millrace.scrub.bytes.per.second", Type: Long, Default: "4194304", Mode: ClusterWide, valid: atLeast(0), Documentation: "How fast sealed segments are read to find bytes that have changed on disk, in bytes a second; 0 reads none."},
 		{Name: "millrace.scrub.interval.ms", Type: Long, Default: "604800000", Mode: ClusterWide, valid: atLeast(1000), Documentation: "From the beginning of one pass over all sealed segments to that of the next, in milliseconds."},
 		{Name: "min.insync.replicas", Type: Int, Default: "1", Mode: ClusterWide, valid: atLeast(1), Documentation: "In-sync replicas that an acks=all write needs."},

@@ -21,8 +21,9 @@ type DirectoryAssignment struct {
 // nothing and is in no ISR (ReplicationControlManager.handleAssignReplicasToDirs). The errors are in the order of the
 // assignments.
 //
-// Our brokers tell only of replicas whose logs they cannot use (image.LostDirectory), whose logs are not there any more
-// (image.GoneDirectory: from then on nothing says that they have records), and of those that they can use again. Where the
+// Our brokers tell only of replicas whose logs they cannot use (image.LostDirectory) or that cannot grow on a full disk
+// (image.FullDirectory: nothing changes while nobody else is in sync), whose logs are not there any more (image.GoneDirectory:
+// from then on nothing says that they have records), and of those that they can use again. Where the
 // others lie changes nothing here, and to know it would cost a record for each replica.
 func (c *Controller) AssignDirectories(img *image.Image, brokerID int32, brokerEpoch int64, assignments []DirectoryAssignment) ([]error, command.Group, error) {
 	if err := CheckBrokerEpoch(img, brokerID, brokerEpoch); err != nil {
@@ -57,6 +58,8 @@ func (d *draft) assignDirectory(b *image.Broker, a DirectoryAssignment) error {
 		change := td.change(p, acceptable(d.img, -1, -1))
 		change.target.Directories = assigned(p, at, a.Directory)
 		td.put(a.Partition, change)
+	case a.Directory == image.FullDirectory() && slices.Contains(p.ISR, b.ID) && !d.img.OthersInSync(p, b.ID):
+		return refused(kerr.EligibleLeadersNotAvailable, "No other replica is in sync.")
 	default:
 		change := td.change(p, acceptable(d.img, -1, b.ID))
 		change.target.Directories = assigned(p, at, image.LostDirectory())

@@ -18,6 +18,7 @@ func (w *world) clusterVerb(name string) func([]string) string {
 		"unregister":      func(args []string) string { return w.change(w.c.UnregisterBroker(w.img, number(args[0]))) },
 		"offline":         w.offline,
 		"lost":            func(args []string) string { return w.assign(args, image.LostDirectory()) },
+		"full":            func(args []string) string { return w.assign(args, image.FullDirectory()) },
 		"gone":            func(args []string) string { return w.assign(args, image.GoneDirectory()) },
 		"found":           func(args []string) string { return w.assign(args, [16]byte{byte(number(args[3]))}) },
 		"isr":             w.isr,

@@ -80,6 +80,11 @@ func LostDirectory() [16]byte { return [16]byte{15: 1} }
 // the controller and is in no image. Ours, of the ids that Kafka keeps for itself (DirectoryId.reserved).
 func GoneDirectory() [16]byte { return [16]byte{15: 64} }
 
+// FullDirectory stands for a log directory whose disk is full: the replica cannot grow, and is to be called lost if
+// somebody else is in sync. It is said to the controller and is in no image. Ours, as GoneDirectory; a controller that does
+// not know it takes it for LostDirectory.
+func FullDirectory() [16]byte { return [16]byte{15: 65} }
+
 // CountsOn reports whether anything says that a broker has records of the partition, or had before its log was lost.
 func (p *Partition) CountsOn(broker int32) bool {
 	return slices.Contains(p.ISR, broker) || slices.Contains(p.ELR, broker) || slices.Contains(p.LastKnownELR, broker) || p.Lost(broker)
@@ -92,6 +97,11 @@ func (p *Partition) Lost(broker int32) bool {
 	}
 	at := slices.Index(p.Replicas, broker)
 	return at >= 0 && at < len(p.Directories) && p.Directories[at] == LostDirectory()
+}
+
+// OthersInSync reports whether a replica beside a broker's is in sync and could lead now.
+func (i *Image) OthersInSync(p *Partition, broker int32) bool {
+	return slices.ContainsFunc(p.ISR, func(id int32) bool { return id != broker && i.Broker(id).Active() && !p.Lost(id) })
 }
 
 // LostReplicas lists the brokers that have said that they cannot use their logs of the partition.
