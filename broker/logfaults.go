@@ -14,6 +14,7 @@ const (
 	FaultOffline     = api.FaultOffline
 	FaultDamaged     = api.FaultDamaged
 	FaultUncleanable = api.FaultUncleanable
+	FaultFull        = api.FaultFull
 )
 
 // LogFaults reads what a broker told of its logs beside DescribeLogDirs.

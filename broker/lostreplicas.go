@@ -25,9 +25,9 @@ const (
 )
 
 // lostReplicas tells the controller which replicas this broker cannot use, because their log directory failed or their
-// log is damaged, so that others lead those partitions (AssignReplicasToDirs, KIP-858); which it does not have any more,
-// because another disk is there now; and which of them it can use again, since it was started anew. What the image does not
-// say yet is told again and again: an answer that was lost and a controller that is new need nothing of their own.
+// log is damaged, so that others lead those partitions (AssignReplicasToDirs, KIP-858); which cannot grow, because their disk
+// is full, as long as somebody else is in sync; which it does not have any more, because another disk is there now; and which
+// of them it can use again, since it was started anew or there is room. What the image does not say yet is told again and again: an answer that was lost and a controller that is new need nothing of their own.
 type lostReplicas struct {
 	nodeID    int32
 	irregular func() []*replica.Partition // who may have something to tell
@@ -120,7 +120,7 @@ func (l *lostReplicas) request() (r *kmsg.AssignReplicasToDirsRequest, untold in
 		if t == nil {
 			continue
 		}
-		directory, tell := l.directory(p, t.Partition(p.Number))
+		directory, tell := l.directory(img, p, t.Partition(p.Number))
 		if !tell {
 			continue
 		}
@@ -132,7 +132,7 @@ func (l *lostReplicas) request() (r *kmsg.AssignReplicasToDirsRequest, untold in
 }
 
 // directory is what is to be told of where a replica lies, if the image does not say it.
-func (l *lostReplicas) directory(p *replica.Partition, state *image.Partition) (id [16]byte, tell bool) {
+func (l *lostReplicas) directory(img *image.Image, p *replica.Partition, state *image.Partition) (id [16]byte, tell bool) {
 	switch {
 	case state == nil || !slices.Contains(state.Replicas, l.nodeID):
 		return id, false
@@ -140,10 +140,15 @@ func (l *lostReplicas) directory(p *replica.Partition, state *image.Partition) (
 		return image.GoneDirectory(), state.CountsOn(l.nodeID)
 	case p.Offline():
 		return image.LostDirectory(), !state.Lost(l.nodeID)
-	case p.Log() != nil && state.Lost(l.nodeID):
-		return p.Log().Dir().ID(), true
 	}
-	return id, false
+	dir := p.Directory()
+	switch {
+	case dir == nil:
+		return id, false
+	case state.Lost(l.nodeID): // a full disk is better than nobody who leads: what is there can be read
+		return dir.ID(), dir.Roomy() || state.Leader < 0
+	}
+	return image.FullDirectory(), dir.Full() && slices.Contains(state.ISR, l.nodeID) && img.OthersInSync(state, l.nodeID)
 }
 
 // addReplica names a replica in a request, below its directory and topic.

@@ -82,7 +82,11 @@ func (b *Broker) directoryFault() error {
 		faults = append(faults, dir.err)
 	}
 	for _, dir := range b.dirs {
-		faults = append(faults, dir.Err())
+		if err := dir.Err(); err != nil || !dir.Full() {
+			faults = append(faults, err)
+			continue
+		}
+		faults = append(faults, fmt.Errorf("log directory %s is full: appends are refused until there is space", dir.Path()))
 	}
 	return errors.Join(faults...)
 }

@@ -162,6 +162,7 @@ func (b *Broker) openDirectories() error {
 			Path: path, FS: vfs.OS(), Clock: b.clock, Logger: b.logger, Registerer: b.registry,
 			ClusterID: b.metadata.ClusterID(), NodeID: b.cfg.NodeID,
 			ProducerIDExpiration: time.Duration(broker.Int64("producer.id.expiration.ms")) * time.Millisecond,
+			RoomBytes:            broker.Int64("millrace.log.dir.room.bytes"),
 			CheckpointInterval:   time.Duration(broker.Int64("log.flush.offset.checkpoint.interval.ms")) * time.Millisecond,
 		})
 		if err == nil {

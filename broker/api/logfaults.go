@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// LogFault is what is wrong with one partition's log on the broker that says so.
+// LogFault is what is wrong with one partition's log, or with a whole log directory, on the broker that says so.
 type LogFault struct {
 	Kind      string `json:"kind"` // one of the kinds below
 	Topic     string `json:"topic"`
@@ -21,6 +21,7 @@ const (
 	FaultOffline     = "offline"     // the log cannot be used at all
 	FaultDamaged     = "damaged"     // bytes of a sealed segment have changed, and were not mended
 	FaultUncleanable = "uncleanable" // it is not compacted any more
+	FaultFull        = "full"        // the disk refuses what would be appended; of a whole directory, Topic is empty
 )
 
 // logFaultsTag is a tagged field of DescribeLogDirsResponse that only ours sends, and only when there is something to tell:
@@ -37,6 +38,11 @@ func (s *Services) logFaults(tenant string) (faults []LogFault) {
 	add := func(kind, topic string, partition int32, reason error) {
 		if len(faults) < maxLogFaults {
 			faults = append(faults, LogFault{kind, topic, partition, shortReason(reason)})
+		}
+	}
+	for _, dir := range s.Replicas.Dirs() {
+		if dir.Full() {
+			add(FaultFull, "", -1, fmt.Errorf("log directory %s refuses appends", dir.Path()))
 		}
 	}
 	for _, p := range s.Replicas.Offline() {

@@ -198,6 +198,8 @@ func (r *stagedResult) refuse(err error) {
 	var invalid *record.InvalidBatchError
 	if errors.As(err, &invalid) {
 		r.message, r.recordErrors = invalid.Message, invalid.RecordErrors
+	} else if errors.Is(err, log.ErrNoSpace) {
+		r.message = "The disk of the partition's leader is full."
 	}
 }
 

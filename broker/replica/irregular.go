@@ -27,6 +27,25 @@ func (m *Manager) watchDir(dir *log.Dir) {
 	m.tellOffline()
 }
 
+// watchRoom tells when a directory becomes full, or has room again: its replicas may have to leave the in-sync sets, or may
+// come back.
+func (m *Manager) watchRoom(dir *log.Dir) {
+	for {
+		changed := dir.RoomChanged()
+		if dir.Full() {
+			m.someIrregular.Store(true)
+		}
+		if m.cfg.Offline != nil {
+			m.cfg.Offline()
+		}
+		select {
+		case <-m.ended:
+			return
+		case <-changed:
+		}
+	}
+}
+
 // in reports whether the partition's log is in a directory, or is to be.
 func (p *Partition) in(dir *log.Dir) bool {
 	p.opening.Lock()
@@ -54,11 +73,12 @@ func (m *Manager) Offline() []*Partition {
 	return m.irregular(func(p *Partition) bool { return p.logErr() != nil })
 }
 
-// Irregular returns the partitions whose logs on this broker cannot be used, and those of which the metadata says so.
+// Irregular returns the partitions whose logs on this broker cannot be used or cannot grow, and those of which the metadata
+// says so.
 func (m *Manager) Irregular() []*Partition {
 	return m.irregular(func(p *Partition) bool {
 		s := p.leadership.Load()
-		return p.logErr() != nil || s != nil && s.Lost(m.cfg.NodeID)
+		return p.logErr() != nil || s != nil && s.Lost(m.cfg.NodeID) || p.Full()
 	})
 }
 
@@ -79,3 +99,19 @@ func (p *Partition) Gone() bool { return p.gone.Load() }
 
 // Offline reports that the partition's log cannot be used.
 func (p *Partition) Offline() bool { return p.logErr() != nil }
+
+// Full reports that the disk refuses what would be appended to the partition.
+func (p *Partition) Full() bool {
+	dir := p.Directory()
+	return dir != nil && dir.Full()
+}
+
+// Directory returns the log directory that the partition's log is in, or would be made in now; nil when none works.
+func (p *Partition) Directory() *log.Dir {
+	if l := p.log.Load(); l != nil {
+		return l.Dir()
+	}
+	p.manager.mu.RLock()
+	defer p.manager.mu.RUnlock()
+	return p.manager.bestDirLocked()
+}

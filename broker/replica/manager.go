@@ -68,7 +68,7 @@ type Manager struct {
 	scrubber *scrub.Scrubber      // fixed after New
 	current  atomic.Pointer[view] // of the last delta
 
-	someIrregular atomic.Bool // Irregular has returned something, or would
+	someIrregular atomic.Bool // Irregular has returned something, or might
 
 	metrics    *metrics // fixed after New
 	throttles  throttles
@@ -138,6 +138,7 @@ func New(cfg Config) (*Manager, error) {
 	m.metrics = newMetrics(cfg.Registerer, m)
 	for _, dir := range cfg.Dirs {
 		m.group.Go(func() { m.watchDir(dir) })
+		m.group.Go(func() { m.watchRoom(dir) })
 	}
 	m.group.Go(m.sweep)
 	if cfg.Controller != nil {

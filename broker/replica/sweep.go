@@ -44,18 +44,28 @@ func (m *Manager) applyRetention() {
 	}
 }
 
-// chooseDir returns the working directory with the fewest partitions and counts one more there; nil when none works.
+// chooseDir returns the directory for one more partition and counts it there; nil when none works.
 func (m *Manager) chooseDir() *log.Dir {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var best *log.Dir
-	for _, dir := range m.cfg.Dirs {
-		if dir.Err() == nil && (best == nil || m.dirLoad[dir] < m.dirLoad[best]) {
-			best = dir
-		}
-	}
+	best := m.bestDirLocked()
 	if best != nil {
 		m.dirLoad[best]++
+	}
+	return best
+}
+
+// bestDirLocked is the working directory with the fewest partitions, of those that are not full if there is one. The caller
+// holds mu.
+func (m *Manager) bestDirLocked() (best *log.Dir) {
+	for _, dir := range m.cfg.Dirs {
+		switch {
+		case dir.Err() != nil:
+		case best == nil, best.Full() && !dir.Full():
+			best = dir
+		case best.Full() == dir.Full() && m.dirLoad[dir] < m.dirLoad[best]:
+			best = dir
+		}
 	}
 	return best
 }

@@ -22,12 +22,18 @@ func logFaultChecks(ctx context.Context, client *kgo.Client, meta kadm.Metadata)
 			continue // another check tells of it
 		}
 		for _, f := range broker.LogFaults(response.(*kmsg.DescribeLogDirsResponse)) {
-			byKind[f.Kind] = append(byKind[f.Kind], fmt.Sprintf("%s:%d on broker %d (%s)", f.Topic, f.Partition, b.NodeID, firstLine(f.Reason)))
+			where := fmt.Sprintf("%s:%d on broker %d", f.Topic, f.Partition, b.NodeID)
+			if f.Topic == "" {
+				where = fmt.Sprintf("broker %d", b.NodeID)
+			}
+			byKind[f.Kind] = append(byKind[f.Kind], fmt.Sprintf("%s (%s)", where, firstLine(f.Reason)))
 		}
 	}
 	for _, kind := range []struct {
 		fault, name, status, why, fix string
 	}{
+		{broker.FaultFull, "full disks", checkFail, "others lead what is in sync elsewhere; what is not takes no records",
+			"lower retention (millrace topic alter TOPIC --set retention.ms=...) or add space; the broker is used again by itself"},
 		{broker.FaultOffline, "logs offline", checkFail, "these replicas neither lead nor follow",
 			"look at the broker's log, replace or repair the disk, start the broker again"},
 		{broker.FaultDamaged, "damaged segments", checkFail, "bytes on disk have changed and no replica in sync could mend them: reads of them fail",
