@@ -35,6 +35,7 @@ type sceneConfig struct {
 	replicas int16 // of the topic under load; default 3
 	hosts    bool
 	diskMiB  int // each node on a file system of its own of this size; 0: no
+	dataDir  func(node int) string
 	flow     flowConfig
 	settings map[string]string
 	topic    map[string]*string
@@ -62,6 +63,7 @@ func newScene(t *testing.T, cfg sceneConfig) *scene {
 		s.network = harness.NewNetwork(t, cfg.nodes)
 		config.Network = s.network
 	}
+	config.DataDir = cfg.dataDir
 	if cfg.diskMiB > 0 {
 		for range cfg.nodes {
 			s.disks = append(s.disks, newDisk(t, cfg.diskMiB))

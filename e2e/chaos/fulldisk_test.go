@@ -30,7 +30,7 @@ func TestFullDiskRefusesAndGoesOnByItself(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			d := newDisk(t, 64)
 			d.fill("filler", 32)
-			m := harness.StartMillrace(t, harness.MillraceConfig{Settings: map[string]string{"data.log_directories": d.dir("logs")}})
+			m := harness.StartMillrace(t, harness.MillraceConfig{Settings: map[string]string{"data.log_directories": d.dir("logs")}, Allowed: fullDisk()})
 			createTopic(t, m.Address(), "chaos", partitions, tc.configs)
 			ledger := NewLedger()
 			load := startLoad(t, m.Address(), loadConfig{topic: "chaos", sizeBytes: 1000}, ledger)
