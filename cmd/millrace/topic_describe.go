@@ -29,6 +29,8 @@ type describedPartition struct {
 	LeaderEpoch int32   `json:"leader_epoch"`
 	Replicas    []int32 `json:"replicas"`
 	ISR         []int32 `json:"isr"`
+	Eligible    []int32 `json:"eligible_leader_replicas"` // null: the broker does not tell
+	LastKnown   []int32 `json:"last_known_elr"`           // null: the broker does not tell
 	Offline     []int32 `json:"offline_replicas"`
 	StartOffset int64   `json:"start_offset"`
 	EndOffset   int64   `json:"end_offset"`
@@ -106,6 +108,7 @@ func describeTopics(ctx context.Context, client *kgo.Client, topics []kadm.Topic
 		names = append(names, t.Topic)
 	}
 	starts, ends := describedOffsets(ctx, client, topics)
+	eligible := findEligible(ctx, client, names)
 	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, names...)
 	if err != nil {
 		return nil, fmt.Errorf("describe configuration: %w", err)
@@ -113,7 +116,10 @@ func describeTopics(ctx context.Context, client *kgo.Client, topics []kadm.Topic
 	for _, t := range topics {
 		d := describedTopic{Name: t.Topic, ID: topicIDText(t.ID), Internal: t.IsInternal, ReplicationFactor: t.Partitions.NumReplicas(), Configs: []describedConfig{}}
 		for _, p := range t.Partitions.Sorted() {
-			d.Partitions = append(d.Partitions, describePartition(p, starts, ends))
+			described := describePartition(p, starts, ends)
+			e := eligible[t.Topic][p.Partition]
+			described.Eligible, described.LastKnown = e.replicas, e.lastKnown
+			d.Partitions = append(d.Partitions, described)
 		}
 		if i := slices.IndexFunc(configs, func(c kadm.ResourceConfig) bool { return c.Name == t.Topic }); i >= 0 {
 			d.Configs = describeConfigs(configs[i].Configs)
@@ -190,9 +196,9 @@ func (d describedTopic) tables(show describeSections, wide bool) []*table {
 		out = append(out, t)
 	}
 	if show.partitions {
-		t := newTable("PARTITION", "LEADER", "+EPOCH", "REPLICAS", "ISR", "+OFFLINE", "START", "END", "RECORDS", "+ERROR")
+		t := newTable("PARTITION", "LEADER", "+EPOCH", "REPLICAS", "ISR", "ELR", "LAST-KNOWN-ELR", "+OFFLINE", "START", "END", "RECORDS", "+ERROR")
 		for _, p := range d.Partitions {
-			t.row(p.Partition, p.Leader, p.LeaderEpoch, joinIDs(p.Replicas), joinIDs(p.ISR), joinIDs(p.Offline), p.StartOffset, p.EndOffset, max(0, p.EndOffset-p.StartOffset), p.Error)
+			t.row(p.Partition, p.Leader, p.LeaderEpoch, joinIDs(p.Replicas), joinIDs(p.ISR), eligibleText(p.Eligible), eligibleText(p.LastKnown), joinIDs(p.Offline), p.StartOffset, p.EndOffset, max(0, p.EndOffset-p.StartOffset), p.Error)
 		}
 		out = append(out, t)
 	}
