@@ -24,12 +24,9 @@ func (c *company) replicaCluster(settings config.Effective) replica.Cluster {
 		MaxLag: millis("replica.lag.time.max.ms"), FetchWait: millis("replica.fetch.wait.max.ms"), FetchBackoff: millis("replica.fetch.backoff.ms"),
 		Fetchers: int(settings.Int32("num.replica.fetchers")), FetchMaxBytes: int(settings.Int32("replica.fetch.max.bytes")),
 		ResponseMaxBytes: int(settings.Int32("replica.fetch.response.max.bytes")),
-		RackAware:        settings.String("replica.selector.class") == rackAwareSelector,
+		RackAware:        settings.String("replica.selector.class") == config.RackAwareReplicaSelector,
 	}
 }
-
-// rackAwareSelector is the one selector of replicas for readers that Kafka brings.
-const rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
 
 // leaders are the brokers that this one follows, by the connections to them.
 type leaders struct{ *peer.Pool }

@@ -109,6 +109,19 @@ func TestValuesAreJudgedInKafkasWords(t *testing.T) {
 	}
 }
 
+// Kafka loads whatever class it finds; here there is one, and any other is refused rather than left out of account.
+func TestOnlyKafkasReplicaSelectorIsTaken(t *testing.T) {
+	selector := Broker().Get("replica.selector.class")
+	if err := selector.Check(RackAwareReplicaSelector); err != nil {
+		t.Error(err)
+	}
+	for _, class := range []string{"", "RackAwareReplicaSelector", "com.example.Selector"} {
+		if err := selector.Check(class); err == nil || !strings.Contains(err.Error(), RackAwareReplicaSelector) {
+			t.Errorf("class %q: %v, want a refusal that names the one that there is", class, err)
+		}
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	for _, v := range []string{"", "1", "-1", "1e400", "NaN", "delete,compact", "by_duration:PT1H", "0:1", "*"} {
 		f.Add(v)

@@ -1,5 +1,8 @@
 package config
 
+// RackAwareReplicaSelector is the one selector of replicas for readers that Kafka brings, and the only one here.
+const RackAwareReplicaSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+
 // replicationDefinitions are the settings of replication. Names, types and defaults are Kafka's.
 func replicationDefinitions() []*Definition {
 	return []*Definition{
@@ -22,7 +25,7 @@ func replicationDefinitions() []*Definition {
 		{Name: "replica.fetch.wait.max.ms", Type: Int, Default: "500", Documentation: "How long a follower's fetch may wait at the leader, in milliseconds."},
 		{Name: "replica.high.watermark.checkpoint.interval.ms", Type: Long, Default: "5000", Inert: true, Documentation: "Pause between two writes of the high watermarks to disk, in milliseconds."},
 		{Name: "replica.lag.time.max.ms", Type: Long, Default: "30000", Documentation: "A follower that has not caught up for so long leaves the in-sync set, in milliseconds."},
-		{Name: "replica.selector.class", Type: String, NoDefault: true, Documentation: "Plugin that chooses the replica a consumer reads from."},
+		{Name: "replica.selector.class", Type: String, NoDefault: true, valid: oneOf(RackAwareReplicaSelector), Documentation: "Who chooses the replica that a consumer reads from (KIP-392): org.apache.kafka.common.replica.RackAwareReplicaSelector sends a consumer with client.rack to an in-sync replica on a broker of the same broker.rack; without it everybody reads from leaders. There is no other."},
 		{Name: "replica.socket.receive.buffer.bytes", Type: Int, Default: "65536", Inert: true, Documentation: "Receive buffer of a follower's connection, in bytes."},
 		{Name: "replica.socket.timeout.ms", Type: Int, Default: "30000", Inert: true, Documentation: "How long a follower waits for the leader's answer, in milliseconds."},
 		{Name: "replication.quota.window.num", Type: Int, Default: "11", valid: atLeast(1), Inert: true, Documentation: "Samples kept for replication quotas."},
