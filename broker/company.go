@@ -190,7 +190,7 @@ func (c *company) prepare() error {
 	}
 	c.lifecycle = newLifecycle(lifecycleConfig{
 		NodeID: b.cfg.NodeID, Register: func() *kmsg.BrokerRegistrationRequest { r := *registration; return &r },
-		Registered: c.lost.wake, Accounted: c.accounted,
+		Registered: c.lost.wake, Accounted: c.accounted, Outdated: b.metadata.Full, FencingChanged: func() { b.replicas.Deposed() },
 		Offline: c.offlineDirectories, MetadataOffset: func() int64 { return int64(c.handled.Load()) },
 		OwnEpoch: func() int64 {
 			if own := b.metadata.Image().Broker(b.cfg.NodeID); own != nil {

@@ -35,6 +35,11 @@ type lifecycleConfig struct {
 	// Accounted reports whether the controller knows what this start of the broker does not have of what it had before. Until
 	// then the broker wants to stay fenced.
 	Accounted func() bool
+	// Outdated reports that this node's view of the metadata is old and stays so: its disk takes no more of them. Then the broker
+	// wants to be fenced, because it does not hear what it is to do.
+	Outdated func() bool
+	// FencingChanged is called after the controller has said that it has. It must not wait.
+	FencingChanged func()
 	// Offline returns the ids of log directories that failed or are not there, once the controller knows what lay in them.
 	Offline func() [][16]byte
 	// MetadataOffset is the index up to which this node has handled the metadata log; Await waits for one.
@@ -234,7 +239,7 @@ func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.D
 	request := kmsg.NewPtrBrokerHeartbeatRequest()
 	request.BrokerID, request.BrokerEpoch = l.cfg.NodeID, l.epoch.Load()
 	request.CurrentMetadataOffset, request.OfflineLogDirs = l.cfg.MetadataOffset(), l.cfg.Offline()
-	request.WantShutdown, request.WantFence = l.stopping(), l.fenced.Load() && !l.cfg.Accounted()
+	request.WantShutdown, request.WantFence = l.stopping(), l.fenced.Load() && !l.cfg.Accounted() || l.cfg.Outdated()
 	session := &heldSession{sent: time.Now(), timeout: l.cfg.Timeout()}
 	response, err := l.ask(controller, changed, request)
 	if err != nil {
@@ -276,6 +281,7 @@ func (l *lifecycle) stale(refusal error) error {
 func (l *lifecycle) answered(answer *kmsg.BrokerHeartbeatResponse) time.Duration {
 	if was := l.fenced.Swap(answer.IsFenced); was != answer.IsFenced {
 		l.cfg.Logger.Info("fencing changed", "fenced", answer.IsFenced)
+		l.cfg.FencingChanged()
 	}
 	switch {
 	case l.stopping() && answer.ShouldShutdown:

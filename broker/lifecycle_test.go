@@ -28,12 +28,19 @@ type script struct {
 	last       kmsg.BrokerHeartbeatRequest
 	mayStop    bool
 	unsettled  bool // the controller does not know what this broker has lost
+	outdated   bool // this broker does not hear of changes of the metadata
 }
 
 func (s *script) isAccounted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.unsettled
+}
+
+func (s *script) isOutdated() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.outdated
 }
 
 func (s *script) Controller() (int32, bool, <-chan struct{}) {
@@ -101,7 +108,7 @@ func (s *script) Send(ctx context.Context, nodeID int32, request kmsg.Request) (
 func startLifecycle(s *script) *lifecycle {
 	l := newLifecycle(lifecycleConfig{
 		NodeID: 1, Register: kmsg.NewPtrBrokerRegistrationRequest, Offline: func() [][16]byte { return nil },
-		Registered: func() {}, Accounted: s.isAccounted,
+		Registered: func() {}, Accounted: s.isAccounted, Outdated: s.isOutdated, FencingChanged: func() {},
 		MetadataOffset: func() int64 { return 7 }, Await: func(context.Context, uint64) error { return nil },
 		Controller: s.Controller, Send: s.Send, OwnEpoch: s.ownEpoch,
 		Interval: func() time.Duration { return 500 * time.Millisecond }, Timeout: func() time.Duration { return 3 * time.Second },
@@ -147,6 +154,28 @@ func TestBrokerStaysFencedUntilItsLossesAreKnown(t *testing.T) {
 			}
 		})
 		l.Stop(context.Background(), false)
+	})
+}
+
+// A broker that serves and does not hear of the metadata any more wants to be fenced, until it does.
+func TestBrokerThatIsOutdatedWantsToBeFenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		l := startLifecycle(s)
+		if err := l.AwaitUnfenced(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, outdated := range []bool{false, true, false} {
+			s.set(func() { s.outdated = outdated })
+			time.Sleep(time.Second)
+			s.set(func() {
+				if s.last.WantFence != outdated {
+					t.Errorf("outdated %v: wants to be fenced %v", outdated, s.last.WantFence)
+				}
+			})
+		}
+		l.Stop(context.Background(), false)
+		<-l.finished
 	})
 }
 

@@ -17,6 +17,7 @@ func (b *Broker) gatewayConfig() gateway.Config {
 			{Name: "start", Fault: b.startFault},
 			{Name: "metadata_leader", Fault: b.once(b.leaderFault)},
 			{Name: "registration", Fault: b.once(b.lifecycleFault)},
+			{Name: "metadata_space", Fault: b.once(b.spaceFault)},
 			{Name: "log_directories", Fault: b.once(b.directoryFault)},
 			{Name: "log_data", Fault: b.once(b.dataFault), Warns: true},
 			store,
@@ -72,6 +73,13 @@ func (b *Broker) lifecycleFault() error {
 func (b *Broker) leaderFault() error {
 	if _, ok := b.metadata.Leader(); !ok {
 		return b.withStrangers(errors.New("the metadata quorum has no leader that this node knows"))
+	}
+	return nil
+}
+
+func (b *Broker) spaceFault() error {
+	if b.metadata.Full() {
+		return errors.New("the disk that holds the metadata log is full: this broker knows only what was so before")
 	}
 	return nil
 }

@@ -189,6 +189,9 @@ func (n *Node) Failed() <-chan struct{} { return n.quorum.Failed() }
 // Err returns the error that Failed announces.
 func (n *Node) Err() error { return n.quorum.Err() }
 
+// Full reports that the disk refuses what is to be added to the metadata log: what this node knows may be old.
+func (n *Node) Full() bool { return n.quorum.Full() }
+
 // Leader returns the id of the quorum's leader.
 func (n *Node) Leader() (id int32, ok bool) {
 	id = n.quorum.State().LeaderID

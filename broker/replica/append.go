@@ -65,6 +65,9 @@ func (p *Partition) writable(requiredAcks int16) (*log.Log, error) {
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
+	if err := p.manager.deposed(); err != nil {
+		return nil, err
+	}
 	if requiredAcks == AcksAll {
 		if err := p.CheckInSync(); err != nil {
 			return nil, err

@@ -134,7 +134,7 @@ func (p *Partition) AwaitOffset(offset int64, leaderEpoch int32, w *Waiter) bool
 // mayCommit reports whether what was appended below offset in that epoch can still be seen to be committed here. The caller
 // holds mu.
 func (p *Partition) mayCommit(offset int64, leaderEpoch int32) bool {
-	return p.ReadErr() == nil && p.Leader() >= 0 && (p.sameTenure(leaderEpoch) || p.keeps(offset, leaderEpoch))
+	return p.ReadErr() == nil && p.Leader() >= 0 && p.manager.deposed() == nil && (p.sameTenure(leaderEpoch) || p.keeps(offset, leaderEpoch))
 }
 
 // sameTenure reports whether this broker has led without a break since it appended in that epoch: only then is what lies
@@ -168,7 +168,7 @@ func (p *Partition) Committed(offset int64, leaderEpoch int32) error {
 	switch {
 	case reached && (led || p.keeps(offset, leaderEpoch)):
 		return nil
-	case !led:
+	case !led || p.manager.deposed() != nil:
 		return kerr.NotLeaderForPartition
 	case !p.leader.EnoughInSync():
 		return kerr.NotEnoughReplicasAfterAppend

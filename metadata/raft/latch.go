@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	hraft "github.com/hashicorp/raft"
 )
@@ -17,9 +18,11 @@ var errKeyNotFound = errors.New("not found")
 // latch remembers the first storage error. What a store holds after a failed write or fsync is not known, so nothing may
 // be asked of it again before the process has started anew and read what is really there.
 type latch struct {
-	mu     sync.Mutex // guards err
-	err    error
 	failed chan struct{} // closed with the first error
+	space  space
+
+	mu  sync.Mutex
+	err error // guarded by mu
 }
 
 func newLatch() *latch { return &latch{failed: make(chan struct{})} }
@@ -79,7 +82,9 @@ func (s *latchedLog) GetLog(index uint64, log *hraft.Log) error {
 func (s *latchedLog) StoreLog(log *hraft.Log) error { return s.StoreLogs([]*hraft.Log{log}) }
 
 func (s *latchedLog) StoreLogs(logs []*hraft.Log) error {
-	return s.latch.guard("append to metadata log", func() error { return s.inner.StoreLogs(logs) })
+	err := s.latch.guard("append to metadata log", func() error { return s.inner.StoreLogs(logs) })
+	s.latch.space.note(err, time.Now())
+	return err
 }
 
 func (s *latchedLog) DeleteRange(min, max uint64) error {

@@ -1,0 +1,35 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A log that refused entries is full until it takes some again, and for a while after the last refusal.
+func TestSpaceOfTheLog(t *testing.T) {
+	var s space
+	now := time.Unix(1000, 0)
+	refusal := fmt.Errorf("append: %w", syscall.ENOSPC)
+	s.note(nil, now)
+	s.note(errors.New("another error"), now)
+	if s.isFull(now) {
+		t.Fatal("full before anything was refused for want of space")
+	}
+	s.note(refusal, now)
+	if !s.isFull(now.Add(time.Hour)) {
+		t.Fatal("not full though nothing was stored since")
+	}
+	s.note(nil, now.Add(time.Hour))
+	if s.isFull(now.Add(time.Hour)) {
+		t.Fatal("full though entries were stored long after the refusal")
+	}
+	now = now.Add(2 * time.Hour)
+	s.note(refusal, now)
+	s.note(nil, now)
+	if !s.isFull(now.Add(spaceHold-1)) || s.isFull(now.Add(spaceHold)) {
+		t.Fatal("a refusal counts for a while, and not longer")
+	}
+}
