@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/e2e/harness"
 )
@@ -160,15 +161,21 @@ func (s *scene) mustTellOfFullDisk() {
 	}
 }
 
-// mustStayOut wants node 1 to lead nothing, and to be in no in-sync set, for a while.
+// mustStayOut wants node 1 to lead nothing, and to be in no in-sync set, for a while. Node 1 itself may not know.
 func (s *scene) mustStayOut(during time.Duration) {
 	s.t.Helper()
+	client := newClient(s.t, s.Node(2).Address())
+	defer client.Close()
 	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-		partitions, err := s.partitions(s.t.Context())
+		request := kmsg.NewPtrMetadataRequest()
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr("chaos")
+		request.Topics = append(request.Topics, topic)
+		answer, err := client.Broker(2).Request(s.t.Context(), request)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		for _, p := range partitions {
+		for _, p := range answer.(*kmsg.MetadataResponse).Topics[0].Partitions {
 			if p.Leader == 1 || slices.Contains(p.ISR, 1) {
 				s.t.Fatalf("while its disk is full broker 1 is the leader or in sync: partition %d has leader %d and ISR %v", p.Partition, p.Leader, p.ISR)
 			}
