@@ -69,22 +69,28 @@ func isKafkaInternal(name string) bool {
 	return name == groupMetadataTopic || name == transactionStateTopic || name == shareGroupStateTopic
 }
 
-// topologyTopics are the names in a topology, each once.
+// topologyTopics are the names in a topology, each once, in the order in which they come.
 func topologyTopics(t *kmsg.StreamsGroupHeartbeatRequestTopology) []string {
 	if t == nil {
 		return nil
 	}
 	var names []string
-	for _, sub := range t.Subtopologies {
-		names = append(append(names, sub.SourceTopics...), sub.RepartitionSinkTopics...)
-		for _, topics := range [][]kmsg.TopicInfo{sub.RepartitionSourceTopics, sub.StateChangelogTopics} {
-			for _, topic := range topics {
-				names = append(names, topic.Topic)
-			}
+	seen := map[string]bool{}
+	add := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	for _, sub := range t.Subtopologies {
+		for _, name := range slices.Concat(sub.SourceTopics, sub.RepartitionSinkTopics) {
+			add(name)
+		}
+		for _, topic := range slices.Concat(sub.RepartitionSourceTopics, sub.StateChangelogTopics) {
+			add(topic.Topic)
+		}
+	}
+	return names
 }
 
 func picked(names []string, which func(string) bool) []string {

@@ -57,7 +57,7 @@ func (s *shard) joinGroup(e joinRequest, ticket coordinator.Ticket, now time.Tim
 		g = s.obtain(e.key)
 	}
 	if g.share != nil || g.streams != nil && len(g.streams.members) > 0 {
-		do.replyNow(ticket, joinError(e.body.MemberID, kerr.InconsistentGroupProtocol))
+		do.replyNow(ticket, joinError("", kerr.InconsistentGroupProtocol))
 		return
 	}
 	if g.consumer != nil && len(g.consumer.members) > 0 {

@@ -62,8 +62,9 @@ func (s *shard) commitOffsets(e commitRequest, ticket coordinator.Ticket, now ti
 				continue
 			}
 			if stale := s.staleCommit(g, e.body.MemberID, e.body.Generation, topic.Topic, p.Partition); stale != nil {
-				r.Topics[i].Partitions[j].ErrorCode = stale.Code
-				continue
+				do.Records = nil // as in Kafka, one that is not its own refuses all of them
+				do.replyNow(ticket, CommitError(e.body, stale))
+				return
 			}
 			leaderEpoch := int32(-1)
 			if e.body.Version >= 6 {
@@ -72,9 +73,9 @@ func (s *shard) commitOffsets(e commitRequest, ticket coordinator.Ticket, now ti
 			do.write(offsetRecord(e.key, topic.Topic, p.Partition, committedOffset{
 				offset: p.Offset, leaderEpoch: leaderEpoch, metadata: metadata, commitMillis: now.UnixMilli(), expireMillis: expireMillis,
 			}))
-			s.figures.commits++
 		}
 	}
+	s.figures.commits += int64(len(do.Records))
 	do.Divisible = true // each partition's offset stands for itself, and a client that got an error commits again
 	do.reply(ticket, r)
 }

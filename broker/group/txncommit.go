@@ -38,8 +38,9 @@ func (s *shard) commitInTransaction(e transactionCommitRequest, ticket coordinat
 				continue
 			}
 			if s.staleCommit(g, e.body.MemberID, e.body.Generation, topic.Topic, p.Partition) != nil {
-				r.Topics[i].Partitions[j].ErrorCode = kerr.IllegalGeneration.Code
-				continue
+				do.Records = nil // as in Kafka, one that is not its own refuses all of them
+				do.replyNow(ticket, TransactionCommitError(e.body, kerr.IllegalGeneration))
+				return
 			}
 			leaderEpoch := int32(-1)
 			if e.body.Version >= 2 {
@@ -48,9 +49,9 @@ func (s *shard) commitInTransaction(e transactionCommitRequest, ticket coordinat
 			do.write(offsetRecord(e.key, topic.Topic, p.Partition, committedOffset{
 				offset: p.Offset, leaderEpoch: leaderEpoch, metadata: metadata, commitMillis: now.UnixMilli(), expireMillis: -1,
 			}))
-			s.figures.commits++
 		}
 	}
+	s.figures.commits += int64(len(do.Records))
 	do.Transaction = &coordinator.Transaction{
 		Producer: coordinator.Producer{ID: e.body.ProducerID, Epoch: e.body.ProducerEpoch}, Guard: e.guard,
 	}
