@@ -37,7 +37,7 @@ func (s *Session) createTopic(step *topicStep) error {
 	if err := s.awaitLeaders(name, int(max(1, step.Partitions))); err != nil {
 		return err
 	}
-	if s.instance.File == "consumergroups.yaml" {
+	if s.instance.File == "consumergroups.yaml" || s.instance.File == "streamsgroups.yaml" {
 		time.Sleep(groupsKnowTopicsWithin)
 	}
 	return nil

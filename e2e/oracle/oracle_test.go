@@ -27,6 +27,8 @@ var (
 // settings make both servers answer at once where Kafka's defaults would wait.
 var settings = map[string]string{
 	"group.initial.rebalance.delay.ms":                            "0",
+	"group.streams.initial.rebalance.delay.ms":                    "0",
+	"group.streams.assignment.interval.ms":                        "0",
 	"transaction.abort.timed.out.transaction.cleanup.interval.ms": "100",
 }
 

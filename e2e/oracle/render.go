@@ -102,6 +102,10 @@ func (r *renderer) bytes(path, name string, v reflect.Value) {
 // list writes elements under what identifies them, sorted by it: Kafka's order comes from hash tables in most answers.
 // Where order is part of the protocol it is a line of its own.
 func (r *renderer) list(path string, v reflect.Value) {
+	if _, tasks := v.Interface().([]kmsg.TaskIDs); tasks && !v.IsNil() && v.Len() == 0 {
+		r.add(path, "none") // null says that nothing has changed
+		return
+	}
 	if v.IsNil() || v.Len() == 0 {
 		return
 	}
@@ -149,7 +153,7 @@ func (r *renderer) list(path string, v reflect.Value) {
 }
 
 // naming lists fields that tell the elements of a list apart, the more telling first.
-var naming = []string{"Topic", "Name", "ResourceName", "Group", "GroupID", "ConfigName", "Listener", "Dir", "MemberID", "Key", "CoordinatorKey"}
+var naming = []string{"Topic", "Name", "ResourceName", "Group", "GroupID", "ConfigName", "Listener", "Dir", "MemberID", "SubtopologyID", "Key", "CoordinatorKey"}
 var numbering = []string{"ResourceType", "Partition", "NodeID", "ReplicaID", "BrokerID", "ApiKey", "ProducerID", "BatchIndex"}
 
 // apiKeys writes an API a line, as the range of its versions.

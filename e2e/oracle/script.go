@@ -44,6 +44,7 @@ type Step struct {
 	Silent     bool              // no answer is expected
 	Within     time.Duration     // how long to wait for the answer
 	Retry      []int16           // error codes to repeat the request on: what passes with time
+	Until      map[string]string // path in the answer -> pattern that the request is repeated for: what comes with time
 	Save       map[string]string // variable -> path in the answer
 	Keep       string            // only list elements that have this text in a name
 }
@@ -74,6 +75,7 @@ type stepText struct {
 	Silent  bool                 `yaml:"silent"`
 	Within  time.Duration        `yaml:"within"`
 	Retry   []int16              `yaml:"retry"`
+	Until   map[string]string    `yaml:"until"`
 	Save    map[string]string    `yaml:"save"`
 	Keep    string               `yaml:"keep"`
 	Rest    map[string]yaml.Node `yaml:",inline"`
@@ -161,7 +163,7 @@ func (c *Conversation) readStep(node *yaml.Node) (Step, error) {
 	step := Step{
 		Line: node.Line, Topic: text.Topic, Produce: text.Produce, Broken: text.Broken, Raw: text.Raw, Await: text.Await, Wait: text.Wait,
 		Version: text.Version, From: 0, UpTo: 1 << 14, Later: text.Later, Silent: text.Silent,
-		Retry: text.Retry, Save: text.Save, Keep: text.Keep,
+		Retry: text.Retry, Until: text.Until, Save: text.Save, Keep: text.Keep,
 	}
 	step.Connection = cmp.Or(text.On, "a")
 	step.Within = cmp.Or(text.Within, answerWithin)

@@ -140,3 +140,32 @@ func TestExpansionKnowsSuffixVersionVariablesAndRepetition(t *testing.T) {
 		t.Errorf("four was read as a number: %v", err)
 	}
 }
+
+func TestAStepIsRepeatedUntilTheAnswerHasWhatItWaitsFor(t *testing.T) {
+	answer := kmsg.NewPtrMetadataResponse()
+	answer.Topics = []kmsg.MetadataResponseTopic{{ErrorCode: 3, Partitions: []kmsg.MetadataResponseTopicPartition{{}}}}
+	for _, test := range []struct {
+		until map[string]string
+		early bool
+	}{
+		{nil, false},
+		{map[string]string{"Topics.0.ErrorCode": "3"}, false},
+		{map[string]string{"Topics.0.ErrorCode": "[35]", "Topics.0.Partitions.0.Partition": "0"}, false},
+		{map[string]string{"Topics.0.ErrorCode": "0"}, true},
+		{map[string]string{"Topics.0.ErrorCode": "30|33"}, true},
+		{map[string]string{"Topics.0.Partitions.1.Partition": "0"}, true},
+	} {
+		early, err := new(Session).isEarly(&Step{Until: test.until}, answer)
+		if err != nil || early != test.early {
+			t.Errorf("until %v: %v, %v, want %v", test.until, early, err, test.early)
+		}
+	}
+	for _, path := range []string{"Nothing", "Topics.0.Nothing", "Topics.0.ErrorCode.0"} {
+		if _, err := new(Session).isEarly(&Step{Until: map[string]string{path: "0"}}, answer); err == nil {
+			t.Errorf("%s was found in the answer", path)
+		}
+	}
+	if early, err := new(Session).isEarly(&Step{Retry: []int16{3}}, answer); err != nil || !early {
+		t.Errorf("an answer with an error to retry on is not early: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -234,7 +235,11 @@ func (s *Session) answer(c *connection, step *Step, again func() (*connection, e
 			return []Line{{Path: "answer", Value: err.Error()}}, nil
 		}
 		s.learn(response)
-		if again != nil && slices.ContainsFunc(errorCodes(reflect.ValueOf(response)), func(code int16) bool { return slices.Contains(step.Retry, code) }) && time.Now().Before(deadline) {
+		early, err := s.isEarly(step, response)
+		if err != nil {
+			return nil, err
+		}
+		if again != nil && early && time.Now().Before(deadline) {
 			time.Sleep(50 * time.Millisecond)
 			if c, err = again(); err != nil {
 				return nil, err
@@ -251,6 +256,27 @@ func (s *Session) answer(c *connection, step *Step, again func() (*connection, e
 		}
 		return s.renderer.render(response, keep), nil
 	}
+}
+
+// isEarly says that the answer is one of those that the step is repeated on.
+func (s *Session) isEarly(step *Step, response kmsg.Response) (bool, error) {
+	if slices.ContainsFunc(errorCodes(reflect.ValueOf(response)), func(code int16) bool { return slices.Contains(step.Retry, code) }) {
+		return true, nil
+	}
+	for path, want := range step.Until {
+		got, found, err := valueAt(response, path)
+		if err != nil {
+			return false, fmt.Errorf("until %s: %w", path, err)
+		}
+		matches, err := regexp.MatchString("^("+want+")$", fmt.Sprint(got))
+		if err != nil {
+			return false, fmt.Errorf("until %s: %w", path, err)
+		}
+		if !found || !matches {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (s *Session) renderedName(name string) string {
@@ -305,33 +331,47 @@ func (s *Session) name(id TopicID, topic string) {
 
 func idText(id TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// save keeps values of an answer for later steps; a path is field names and list places joined by dots.
+// save keeps values of an answer for later steps. What is not there is 0: the server answered otherwise than the script
+// thinks, which its transcript shows.
 func (s *Session) save(paths map[string]string, response kmsg.Response) error {
 	for name, path := range paths {
-		v := reflect.ValueOf(response)
-		for _, part := range strings.Split(path, ".") {
-			for v.Kind() == reflect.Pointer && !v.IsNil() {
-				v = v.Elem()
-			}
-			if i, err := strconv.Atoi(part); err == nil && v.Kind() == reflect.Slice {
-				if i >= v.Len() { // the server answered otherwise than the script thinks, which its transcript shows
-					s.saved[name] = "0"
-					return nil
-				}
-				v = v.Index(i)
-				continue
-			}
-			v = v.FieldByName(part)
-			if !v.IsValid() {
-				return fmt.Errorf("save %s: the answer has no %s", name, path)
-			}
+		value, found, err := valueAt(response, path)
+		if err != nil {
+			return fmt.Errorf("save %s: %w", name, err)
 		}
-		for v.Kind() == reflect.Pointer && !v.IsNil() {
-			v = v.Elem()
+		if !found {
+			value = "0"
 		}
-		s.saved[name] = v.Interface()
+		s.saved[name] = value
 	}
 	return nil
+}
+
+// valueAt finds a value in an answer; a path is field names and list places joined by dots. A list may be too short for it.
+func valueAt(response kmsg.Response, path string) (value any, found bool, err error) {
+	v := reflect.ValueOf(response)
+	for _, part := range strings.Split(path, ".") {
+		v = pointedAt(v)
+		if i, err := strconv.Atoi(part); err == nil && v.Kind() == reflect.Slice {
+			if i >= v.Len() {
+				return nil, false, nil
+			}
+			v = v.Index(i)
+			continue
+		}
+		if v.Kind() != reflect.Struct || !v.FieldByName(part).IsValid() {
+			return nil, false, fmt.Errorf("the answer has no %s", path)
+		}
+		v = v.FieldByName(part)
+	}
+	return pointedAt(v).Interface(), true, nil
+}
+
+func pointedAt(v reflect.Value) reflect.Value {
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	return v
 }
 
 func (s *Session) sendRaw(step *Step) ([]Line, error) {
