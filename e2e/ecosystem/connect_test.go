@@ -48,7 +48,7 @@ func TestConnectCopiesExactlyOnce(t *testing.T) {
 		"file": in, "topic": "copied", "exactly.once.support": "required", "transaction.boundary": "poll"})
 	putConnector(t, rest, workers, "sink", map[string]string{"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector", "tasks.max": "1",
 		"file": out, "topics": "copied", "consumer.override.isolation.level": "read_committed"})
-	killer := s.startKilling(workers...)
+	killer := s.startKilling(peace, workers...)
 	count := 0
 	for end := time.Now().Add(load(t)); time.Now().Before(end); count++ {
 		if _, err := fmt.Fprintf(lines, "line %d\n", count); err != nil {

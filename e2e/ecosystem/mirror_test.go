@@ -64,7 +64,7 @@ func TestMirrorMakerMovesATopic(t *testing.T) {
 		}
 		return err
 	})
-	killer := s.startKilling(mirror)
+	killer := s.startKilling(peace, mirror)
 	for end := time.Now().Add(load(t)); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		send()
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,9 @@ var pom []byte
 
 // partitions of every topic of a test.
 const partitions = 4
+
+// peace is how long nothing is killed after a kill.
+const peace = 5 * time.Second
 
 // settledWithin bounds how long the output may take to become whole once the load has ended and nothing is killed any more.
 const settledWithin = 3 * time.Minute
@@ -121,21 +125,22 @@ func run(start func() *harness.Process) *program { return &program{start: start,
 type killer struct {
 	stop  chan struct{}
 	done  chan struct{}
-	kills int // read it after end
+	turns atomic.Int32 // in which a broker and a program were killed and started again
+	kills int          // read it after end
 }
 
-func (s *site) startKilling(programs ...*program) *killer {
+func (s *site) startKilling(peace time.Duration, programs ...*program) *killer {
 	k := &killer{stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(k.done)
-		for turn := 0; k.rest(5 * time.Second); turn++ {
+		for turn := 0; k.rest(peace); turn++ {
 			if s.cluster != nil {
 				node := s.cluster.Nodes()[turn%len(s.cluster.Nodes())]
 				node.Kill()
 				k.kills++
 				more := k.rest(time.Second)
 				node.Restart()
-				if !more || !k.rest(4*time.Second) {
+				if !more || !k.rest(peace-time.Second) {
 					return
 				}
 			}
@@ -144,6 +149,7 @@ func (s *site) startKilling(programs ...*program) *killer {
 			k.kills++
 			k.rest(time.Second)
 			victim.process = victim.start()
+			k.turns.Add(1)
 		}
 	}()
 	return k

@@ -3,9 +3,10 @@
 package ecosystem
 
 import (
-	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,12 +14,15 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-io/millrace/e2e/harness"
 )
 
 // flow is what the load has sent, and so what must come out.
 type flow struct {
+	start   time.Time
+	lines   int
 	words   map[string]int // how often each word was sent
 	windows map[string]int // by word@start of the window
 	joined  map[string]string
@@ -28,38 +32,99 @@ type flow struct {
 var vocabulary = strings.Fields("mill race water wheel stone flour grain dam sluice leat miller sack shaft gear hopper")
 
 // Kafka Streams with exactly-once: a count per word, a count per word and window, and a join, while brokers and instances
-// of the application are killed. Without caches every update comes out, so each word's counts must be 1, 2, 3 and on, in
+// of the application are killed, as members of a classic group and of a streams group (KIP-1071), whose tasks the broker
+// divides; there every broker is killed once, and an instance more joins. Without caches every update comes out, so each word's counts must be 1, 2, 3 and on, in
 // this order: one record processed twice, or its output lost, would show.
 func TestStreamsCountExactlyOnce(t *testing.T) {
+	for _, protocol := range []string{"classic", "streams"} {
+		t.Run(protocol, func(t *testing.T) { countExactlyOnce(t, protocol) })
+	}
+}
+
+func countExactlyOnce(t *testing.T, protocol string) {
 	s := newSite(t)
 	s.createTopics("lines", "orders", "payments", "counts", "windowed", "joined")
 	classpath := s.compile("Pipeline.java")
-	var instances []*program
-	for i := range 2 {
+	instance := func(name string) *program {
 		state := filepath.Join(t.TempDir(), "state")
-		instances = append(instances, run(func() *harness.Process {
-			return s.java(fmt.Sprintf("streams-%d", i), classpath, "Pipeline", s.bootstrap(), "pipeline", state, "classic")
-		}))
+		return run(func() *harness.Process {
+			return s.java(name, classpath, "Pipeline", s.bootstrap(), "pipeline", state, protocol)
+		})
 	}
-	killer := s.startKilling(instances...)
-	sent := s.sendWords(load(t))
+	instances := []*program{instance("streams-0"), instance("streams-1")}
+	sent := flow{start: time.Now().Truncate(time.Hour), words: map[string]int{}, windows: map[string]int{}, joined: map[string]string{}}
+	var killer *killer
+	if protocol == "classic" {
+		killer = s.startKilling(peace, instances...)
+		s.sendWords(&sent, load(t))
+	} else {
+		killer = s.startKilling(3*time.Second, instances...)
+		s.sendWords(&sent, load(t)/2)
+		instances = append(instances, instance("streams-2"))
+		for killer.turns.Load() < int32(len(s.addresses)) && !t.Failed() { // until each was killed
+			s.sendWords(&sent, time.Second)
+		}
+	}
 	killer.end()
 	got := s.read(map[string]int{"counts": sent.total, "windowed": sent.total, "joined": len(sent.joined)}, instances...)
 	mustCountUp(t, got["counts"], sent.words)
 	mustCountUp(t, got["windowed"], sent.windows)
 	mustJoinOnce(t, got["joined"], sent.joined)
 	t.Logf("%d words in %d windows, %d joins, %d kills", sent.total, len(sent.windows), len(sent.joined), killer.kills)
+	if protocol == "streams" {
+		s.mustShareTasks("pipeline", len(instances), instances...)
+	}
 	for _, p := range instances {
 		p.process.Terminate(40 * time.Second)
 	}
 }
 
-// sendWords sends lines, orders and payments for so long, with times that the windows are cut by.
-func (s *site) sendWords(d time.Duration) flow {
+// mustShareTasks waits until a streams group is stable and each of so many processes has active tasks, three of each of four
+// partitions in all.
+func (s *site) mustShareTasks(group string, processes int, programs ...*program) {
 	s.t.Helper()
-	sent := flow{words: map[string]int{}, windows: map[string]int{}, joined: map[string]string{}}
+	var described *kmsg.StreamsGroupDescribeResponseGroup
+	for deadline := time.Now().Add(settledWithin); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+		if described = s.describeStreams(group); described == nil || described.State != "Stable" {
+			continue
+		}
+		tasks, total := map[string]int{}, 0
+		for _, m := range described.Members {
+			for _, part := range m.Assignment.ActiveTasks {
+				tasks[m.ProcessID] += len(part.Partitions)
+				total += len(part.Partitions)
+			}
+		}
+		if len(tasks) == processes && total == 3*partitions {
+			s.t.Logf("tasks of processes: %v", slices.Sorted(maps.Values(tasks)))
+			return
+		}
+	}
+	for _, p := range programs {
+		s.t.Logf("the end of a program's log:\n%s", p.process.Log(60))
+	}
+	s.t.Fatalf("%d processes do not share the tasks of %s within %v: %+v", processes, group, settledWithin, described)
+}
+
+// describeStreams asks the coordinator of a streams group for it; nil when there is no answer now.
+func (s *site) describeStreams(group string) *kmsg.StreamsGroupDescribeResponseGroup {
+	request := kmsg.NewPtrStreamsGroupDescribeRequest()
+	request.Groups = []string{group}
+	coordinator := s.admin.FindGroupCoordinators(s.t.Context(), group)[group]
+	if coordinator.Err != nil {
+		return nil
+	}
+	answer, err := request.RequestWith(s.t.Context(), s.client.Broker(int(coordinator.NodeID))) // kgo does not route it
+	if err != nil || len(answer.Groups) != 1 || answer.Groups[0].ErrorCode != 0 {
+		return nil
+	}
+	return &answer.Groups[0]
+}
+
+// sendWords sends lines, orders and payments for so long, with times that the windows are cut by.
+func (s *site) sendWords(sent *flow, d time.Duration) {
+	s.t.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
-	start := time.Now().Truncate(time.Hour)
 	var failed sync.Once
 	send := func(topic, key, value string, at time.Time) {
 		s.client.Produce(s.t.Context(), &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value), Timestamp: at}, func(_ *kgo.Record, err error) {
@@ -68,8 +133,8 @@ func (s *site) sendWords(d time.Duration) flow {
 			}
 		})
 	}
-	for i, end := 0, time.Now().Add(d); time.Now().Before(end); i++ {
-		at := start.Add(time.Duration(i) * 50 * time.Millisecond)
+	for end := time.Now().Add(d); time.Now().Before(end); sent.lines++ {
+		at := sent.start.Add(time.Duration(sent.lines) * 50 * time.Millisecond)
 		var line []string
 		for range 1 + random.IntN(5) {
 			word := vocabulary[random.IntN(len(vocabulary))]
@@ -78,10 +143,10 @@ func (s *site) sendWords(d time.Duration) flow {
 			sent.windows[word+"@"+strconv.FormatInt(at.UnixMilli()/10_000*10_000, 10)]++
 			sent.total++
 		}
-		key := strconv.Itoa(i)
+		key := strconv.Itoa(sent.lines)
 		send("lines", key, strings.Join(line, " "), at)
 		send("orders", key, "o"+key, at)
-		if i%3 == 0 {
+		if sent.lines%3 == 0 {
 			send("payments", key, "p"+key, at)
 			sent.joined[key] = "o" + key + "+p" + key
 		}
@@ -90,7 +155,6 @@ func (s *site) sendWords(d time.Duration) flow {
 	if err := s.client.Flush(s.t.Context()); err != nil {
 		s.t.Fatalf("flush the load: %v", err)
 	}
-	return sent
 }
 
 // mustCountUp checks that the values of each key are 1, 2, 3 and on up to how often it was sent.
