@@ -21,7 +21,21 @@ type streamer struct {
 	copies int16 // replicas of its state
 }
 
+// beat sends a heartbeat, which must be taken.
 func (m *streamer) beat() *kmsg.StreamsGroupHeartbeatResponse {
+	m.t.Helper()
+	answer := m.ask()
+	if answer.ErrorCode != 0 {
+		m.t.Fatalf("heartbeat: %+v", answer)
+	}
+	if m.epoch = answer.MemberEpoch; answer.ActiveTasks != nil {
+		m.has = answer.ActiveTasks
+	}
+	return answer
+}
+
+// ask sends a heartbeat until it is answered by more than that it may pass with time.
+func (m *streamer) ask() *kmsg.StreamsGroupHeartbeatResponse {
 	m.t.Helper()
 	r := kmsg.NewPtrStreamsGroupHeartbeatRequest()
 	r.Group, r.MemberID, r.MemberEpoch = m.group, "member", m.epoch
@@ -41,11 +55,8 @@ func (m *streamer) beat() *kmsg.StreamsGroupHeartbeatResponse {
 		time.Sleep(20 * time.Millisecond)
 		answer, err = r.RequestWith(m.t.Context(), m.client.Broker(1))
 	}
-	if err != nil || answer.ErrorCode != 0 {
-		m.t.Fatalf("heartbeat: %v %+v", err, answer)
-	}
-	if m.epoch = answer.MemberEpoch; answer.ActiveTasks != nil {
-		m.has = answer.ActiveTasks
+	if err != nil {
+		m.t.Fatalf("heartbeat: %v", err)
 	}
 	return answer
 }
@@ -62,9 +73,17 @@ func (m *streamer) until(done func(*kmsg.StreamsGroupHeartbeatResponse) bool) {
 	m.t.Fatalf("what was waited for did not come; the last answer was %+v", answer)
 }
 
+// startForStreams starts a broker whose streams groups assign at once and whose members are not missed, however slow it all is.
+func startForStreams(t *testing.T) *Broker {
+	t.Helper()
+	const hour = "3600000"
+	return startOneWith(t, map[string]string{"group.streams.initial.rebalance.delay.ms": "0", "group.streams.assignment.interval.ms": "0",
+		"group.streams.session.timeout.ms": hour, "group.streams.max.session.timeout.ms": hour})
+}
+
 func newStreamer(t *testing.T, group string, copies int16) *streamer {
 	t.Helper()
-	b := startOneWith(t, map[string]string{"group.streams.initial.rebalance.delay.ms": "0"})
+	b := startForStreams(t)
 	m := &streamer{t: t, client: newClient(t, b.KafkaAddress()), group: group, copies: copies}
 	if _, err := kadm.NewClient(m.client).CreateTopic(t.Context(), 3, 1, nil, "lines"); err != nil {
 		t.Fatal(err)

@@ -1,13 +1,8 @@
 package security
 
-// Admitted decides whether there is anything of a type that who may do an operation on. It is the first gate of every
-// request; Allowed decides for what the request names.
-func Admitted(who Identity, operation Operation, resource ResourceType) bool {
-	return Allowed(who, operation, resource, "")
-}
-
 // Allowed decides whether who may do an operation on the resource of that type and name. Names are the tenant's own:
-// who belongs to another tenant has no way to name anything of this one, and a tenant that does not exist has nothing.
+// who belongs to another tenant has no way to name anything of this one, and a tenant that does not exist has nothing. The
+// name "" asks whether there is anything of the type, which is the first gate of every request.
 func Allowed(who Identity, operation Operation, resource ResourceType, name string) bool {
 	switch operation {
 	case OperationNone:
@@ -18,12 +13,12 @@ func Allowed(who Identity, operation Operation, resource ResourceType, name stri
 	return who.Tenant == DefaultTenant && who.Principal != ""
 }
 
-// AuthorizedOperations returns the operations that who has on the resource as Kafka's answers carry them: one bit for
-// each, at the operation's number.
-func AuthorizedOperations(who Identity, resource ResourceType, name string) int32 {
+// AuthorizedOperations returns what may be done to a resource of that type as Kafka's answers carry it: one bit for each
+// operation that is allowed, at its number.
+func AuthorizedOperations(resource ResourceType, allowed func(Operation) bool) int32 {
 	var bits int32
 	for _, operation := range Operations(resource) {
-		if Allowed(who, operation, resource, name) {
+		if allowed(operation) {
 			bits |= 1 << operation
 		}
 	}

@@ -35,7 +35,7 @@ func consumerGroupDescribe(s *Services, c *Call, r *kmsg.ConsumerGroupDescribeRe
 			g.ErrorCode, g.ErrorMessage, g.Members = kerr.TopicAuthorizationFailed.Code, &message, nil
 		}
 		if r.IncludeAuthorizedOperations && g.ErrorCode == 0 {
-			g.AuthorizedOperations = security.AuthorizedOperations(c.Identity, security.ResourceGroup, g.Group)
+			g.AuthorizedOperations = s.authorizedOperations(c, security.ResourceGroup, g.Group)
 		}
 		answer.Groups = append(answer.Groups, g)
 	}

@@ -27,7 +27,7 @@ func describeGroups(s *Services, c *Call, r *kmsg.DescribeGroupsRequest) kmsg.Re
 	}
 	for _, g := range s.Groups.DescribeGroups(c.Context, groupCaller(c), ask, r.Version) {
 		if r.IncludeAuthorizedOperations && g.ErrorCode == 0 {
-			g.AuthorizedOperations = security.AuthorizedOperations(c.Identity, security.ResourceGroup, g.Group)
+			g.AuthorizedOperations = s.authorizedOperations(c, security.ResourceGroup, g.Group)
 		}
 		answer.Groups = append(answer.Groups, g)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace-io/millrace/broker/verify"
 	"github.com/millrace-io/millrace/metadata"
 	"github.com/millrace-io/millrace/metadata/config"
+	"github.com/millrace-io/millrace/security"
 )
 
 // Services is what handlers work with. Fixed after New.
@@ -59,6 +60,9 @@ type Services struct {
 	LogLevel *slog.LevelVar
 	// Advertised is the host:port told to clients, by listener name; without an entry it is what each client dialled.
 	Advertised map[string]string
+
+	// Permits decides who may do what on which resource, "" being any of its type; nil: security.Allowed.
+	Permits func(who security.Identity, operation security.Operation, resource security.ResourceType, name string) bool
 
 	// Departures holds back answers of who leads while it is being decided that a broker is gone; nil: alone.
 	Departures interface{ Await(context.Context) }

@@ -34,7 +34,7 @@ func shareGroupDescribe(s *Services, c *Call, r *kmsg.ShareGroupDescribeRequest)
 			g = hidden
 		}
 		if r.IncludeAuthorizedOperations && g.ErrorCode == 0 {
-			g.AuthorizedOperations = security.AuthorizedOperations(c.Identity, security.ResourceGroup, g.GroupID)
+			g.AuthorizedOperations = s.authorizedOperations(c, security.ResourceGroup, g.GroupID)
 		}
 		answer.Groups = append(answer.Groups, g)
 	}

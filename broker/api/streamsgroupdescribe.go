@@ -39,7 +39,7 @@ func streamsGroupDescribe(s *Services, c *Call, r *kmsg.StreamsGroupDescribeRequ
 			continue
 		}
 		if r.IncludeAuthorizedOperations && g.ErrorCode == 0 {
-			g.AuthorizedOperations = security.AuthorizedOperations(c.Identity, security.ResourceGroup, g.Group)
+			g.AuthorizedOperations = s.authorizedOperations(c, security.ResourceGroup, g.Group)
 		}
 		answer.Groups = append(answer.Groups, g)
 	}
