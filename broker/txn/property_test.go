@@ -186,6 +186,9 @@ func (m *model) replayed(rt *rapid.T) map[key]state {
 // follows says which states may come after which.
 func follows(before, next state) bool {
 	sameProducer := before.producerID == next.producerID
+	if before.status == next.status && before.epoch > lastClientEpoch && before.isIdle() && !sameProducer && next.epoch == 0 {
+		return true // the producer asked again for an end that left it no epoch to go on with (endRequest.again)
+	}
 	switch next.status {
 	case empty:
 		toldAgain := sameProducer && next.epoch == before.epoch && before.lastEpoch != noEpoch && next.lastEpoch == before.lastEpoch
