@@ -27,7 +27,8 @@ const (
 // lostReplicas tells the controller which replicas this broker cannot use, because their log directory failed or their
 // log is damaged, so that others lead those partitions (AssignReplicasToDirs, KIP-858); which cannot grow, because their disk
 // is full, as long as somebody else is in sync; which it does not have any more, because another disk is there now; and which
-// of them it can use again, since it was started anew or there is room. What the image does not say yet is told again and again: an answer that was lost and a controller that is new need nothing of their own.
+// of them it can use again, since it was started anew or there is room. What the image does not say yet is told again and
+// again: an answer that was lost and a controller that is new need nothing of their own.
 type lostReplicas struct {
 	nodeID    int32
 	irregular func() []*replica.Partition // who may have something to tell

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -312,7 +313,7 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 // beyond is what a reader is told whose position is not in the log. A leader that may have a successor does not say that it
 // is out of range: the reader was there, and would begin again at the start or the end.
 func beyond(p *replica.Partition, err error) error {
-	if err != nil && p.Doubtful() {
+	if errors.Is(err, kerr.OffsetOutOfRange) && p.Doubtful() {
 		return kerr.NotLeaderForPartition
 	}
 	return err

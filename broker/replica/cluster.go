@@ -37,7 +37,7 @@ type Cluster struct {
 	SessionHeld func() bool         // reports that no controller can have ended this broker's session; nil: there is none
 	Gone        func(id int32) bool // reports, without waiting, that a broker has no process any more; nil: nobody knows
 	Deposed     func() bool         // the controller has ended all leaderships here, and this broker's image does not say so; nil: never
-	Offline     func()              // called after a partition went offline, or a directory became full or has room again; it must not wait. nil: nobody wants to know
+	Offline     func()              // called, and must not wait, after a partition went offline, or a directory is full or has room again; nil: nobody wants to know
 
 	MaxLag           time.Duration // replica.lag.time.max.ms; default 30 s
 	Fetchers         int           // num.replica.fetchers, for each leader and class; default 1

@@ -4,8 +4,9 @@ import "time"
 
 // Doubtful reports that another replica may lead this partition without this broker knowing of it: its session at the
 // controller may have ended, as after a pause of the process or behind a broken network, and of those who could have been
-// elected at least one is there, as far as this broker can tell, and has not fetched from here of late. What this broker then knows of the ends of the partition, and what
-// a coordinator that lives in it knows, may be older than what readers were told elsewhere.
+// elected at least one is there, as far as this broker can tell, and has not fetched from here of late. What this broker then
+// knows of the ends of the partition, and what a coordinator that lives in it knows, may be older than what readers were told
+// elsewhere.
 //
 // A broker whose session is held leads what its image says, or is in sync with who does: a successor commits nothing before
 // this broker follows it. One that cannot reach the controller but is read by all others, but for those whose processes have
