@@ -49,15 +49,17 @@ func (a *absences) run(ctx context.Context) {
 // look asks every other broker once.
 func (a *absences) look(ctx context.Context) {
 	var group sync.WaitGroup
+	asked := a.clock()
 	for b := range a.image().Brokers() {
 		if address, ok := internalAddress(b); ok && b.ID != a.nodeID {
-			group.Go(func() { a.note(b.ID, a.refused(ctx, address)) })
+			group.Go(func() { a.note(b.ID, a.refused(ctx, address), asked) })
 		}
 	}
 	group.Wait()
 }
 
-func (a *absences) note(id int32, refused bool) {
+// note keeps the answer to a question of a moment: one that a pause of this process lies behind is old.
+func (a *absences) note(id int32, refused bool, asked time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.gone, id)
@@ -65,6 +67,6 @@ func (a *absences) note(id int32, refused bool) {
 		if a.gone == nil {
 			a.gone = map[int32]time.Time{}
 		}
-		a.gone[id] = a.clock()
+		a.gone[id] = asked
 	}
 }

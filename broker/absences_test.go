@@ -53,6 +53,11 @@ func TestBrokersWithoutAProcessAreKnownWhileTheSessionIsNotHeld(t *testing.T) {
 		look("without a session again", 2)
 		back.Store(true)
 		look("with the broker back")
+		back.Store(false)
+		a.note(2, true, time.Now().Add(-absenceValidity)) // as after a pause of this process
+		if a.Gone(2) {
+			t.Error("a refusal of long ago says that a broker is gone")
+		}
 		cancel()
 		<-done
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace-io/millrace/broker/api"
 	"github.com/millrace-io/millrace/broker/replica"
 )
 
@@ -97,17 +98,47 @@ func (l *lifecycle) Epoch() int64 { return l.epoch.Load() }
 // Fenced reports what the controller said last.
 func (l *lifecycle) Fenced() bool { return l.fenced.Load() }
 
-// heldSession is what the last heartbeat that was answered well says: the session lasts until timeout after sent.
+// heldSession is what a heartbeat that was answered well says: the session lasts until timeout after sent, for who knows the
+// metadata up to an index.
 type heldSession struct {
 	sent    time.Time
 	timeout time.Duration
+	vouched uint64
+	earlier *heldSession // while the metadata are not known that far; it has none
 }
 
-// Held reports that no controller can have ended this broker's session for want of heartbeats: each counts from when it
-// received one, which was after it was sent.
+// Held reports that no controller can have ended this broker's session for want of heartbeats without this broker knowing of
+// it: each counts from when it received one, which was after it was sent, and what was decided before lies in the metadata
+// that this node has handled. A broker whose session had ended is unfenced by its first heartbeat, and hears of what was
+// decided meanwhile later.
 func (l *lifecycle) Held() bool {
-	h := l.held.Load()
-	return h != nil && replica.Elapsed(h.sent, time.Now()) < h.timeout
+	for h := l.held.Load(); h != nil; h = h.earlier {
+		if l.known(h) {
+			return replica.Elapsed(h.sent, time.Now()) < h.timeout
+		}
+	}
+	return false
+}
+
+func (l *lifecycle) known(h *heldSession) bool { return l.cfg.MetadataOffset() >= int64(h.vouched) }
+
+// hold takes the answer to a heartbeat to account that was sent at a moment. One that fences ends what earlier ones said.
+func (l *lifecycle) hold(answer *kmsg.BrokerHeartbeatResponse, sent time.Time, timeout time.Duration) {
+	if answer.IsFenced {
+		l.held.Store(nil)
+		return
+	}
+	vouched, ok := api.VouchedIndex(answer)
+	if !ok {
+		return
+	}
+	earlier := l.held.Load()
+	if earlier != nil && !l.known(earlier) {
+		earlier = earlier.earlier
+	} else if earlier != nil {
+		earlier = &heldSession{sent: earlier.sent, timeout: earlier.timeout, vouched: earlier.vouched}
+	}
+	l.held.Store(&heldSession{sent: sent, timeout: timeout, vouched: vouched, earlier: earlier})
 }
 
 // Poke sends a heartbeat now, as when a log directory has failed.
@@ -240,7 +271,7 @@ func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.D
 	request.BrokerID, request.BrokerEpoch = l.cfg.NodeID, l.epoch.Load()
 	request.CurrentMetadataOffset, request.OfflineLogDirs = l.cfg.MetadataOffset(), l.cfg.Offline()
 	request.WantShutdown, request.WantFence = l.stopping(), l.fenced.Load() && !l.cfg.Accounted() || l.cfg.Outdated()
-	session := &heldSession{sent: time.Now(), timeout: l.cfg.Timeout()}
+	sent, timeout := time.Now(), l.cfg.Timeout()
 	response, err := l.ask(controller, changed, request)
 	if err != nil {
 		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, err)
@@ -255,10 +286,7 @@ func (l *lifecycle) heartbeat(controller int32, changed <-chan struct{}) (time.D
 	case err != nil:
 		return 0, fmt.Errorf("heartbeat to broker %d: %w", controller, err)
 	}
-	if answer.IsFenced {
-		session = nil
-	}
-	l.held.Store(session)
+	l.hold(answer, sent, timeout)
 	return l.answered(answer), nil
 }
 

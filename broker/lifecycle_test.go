@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"sync"
@@ -27,8 +28,10 @@ type script struct {
 	beats      []time.Time
 	last       kmsg.BrokerHeartbeatRequest
 	mayStop    bool
-	unsettled  bool // the controller does not know what this broker has lost
-	outdated   bool // this broker does not hear of changes of the metadata
+	unsettled  bool   // the controller does not know what this broker has lost
+	vouched    uint64 // 0: the controller vouches for nothing
+	known      int64  // the metadata log is known up to here
+	outdated   bool   // this broker does not hear of changes of the metadata
 }
 
 func (s *script) isAccounted() bool {
@@ -95,6 +98,9 @@ func (s *script) Send(ctx context.Context, nodeID int32, request kmsg.Request) (
 		s.beats, s.last = append(s.beats, time.Now()), *r
 		answer := kmsg.NewPtrBrokerHeartbeatResponse()
 		answer.IsFenced, answer.ShouldShutdown = s.fenced, r.WantShutdown && s.mayStop
+		if s.vouched > 0 {
+			answer.UnknownTags.Set(10000, binary.BigEndian.AppendUint64(nil, s.vouched))
+		}
 		if r.BrokerEpoch != s.epoch {
 			answer.ErrorCode = kerr.StaleBrokerEpoch.Code
 		} else if s.heartbeat != nil {
@@ -109,7 +115,7 @@ func startLifecycle(s *script) *lifecycle {
 	l := newLifecycle(lifecycleConfig{
 		NodeID: 1, Register: kmsg.NewPtrBrokerRegistrationRequest, Offline: func() [][16]byte { return nil },
 		Registered: func() {}, Accounted: s.isAccounted, Outdated: s.isOutdated, FencingChanged: func() {},
-		MetadataOffset: func() int64 { return 7 }, Await: func(context.Context, uint64) error { return nil },
+		MetadataOffset: s.offset, Await: func(context.Context, uint64) error { return nil },
 		Controller: s.Controller, Send: s.Send, OwnEpoch: s.ownEpoch,
 		Interval: func() time.Duration { return 500 * time.Millisecond }, Timeout: func() time.Duration { return 3 * time.Second },
 		Logger: slog.New(slog.DiscardHandler),
@@ -118,7 +124,13 @@ func startLifecycle(s *script) *lifecycle {
 	return l
 }
 
-func newScript() *script { return &script{leader: 2, changed: make(chan struct{})} }
+func newScript() *script { return &script{leader: 2, changed: make(chan struct{}), known: 7} }
+
+func (s *script) offset() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known
+}
 
 // A broker that has lost replicas wants to stay fenced until the controller knows of them, and says at once when it does. Once
 // it serves, what it loses then does not fence it.
@@ -202,6 +214,40 @@ func TestBrokerRegistersAndKeepsItsSession(t *testing.T) {
 		})
 		l.Stop(context.Background(), false)
 		<-l.finished
+	})
+}
+
+// A session is held for as long as it was vouched for, and only by who knows the metadata that were there then: one that had
+// ended without this broker knowing of it has another leader behind it.
+func TestSessionIsHeldByWhoKnowsWhatWasDecidedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		s.vouched = 7
+		l := startLifecycle(s)
+		defer func() {
+			l.Stop(context.Background(), false)
+			<-l.finished
+		}()
+		step := func(when string, wait time.Duration, want bool, change func()) {
+			t.Helper()
+			s.set(change)
+			time.Sleep(wait)
+			synctest.Wait()
+			if got := l.Held(); got != want {
+				t.Errorf("%s: held is %v", when, got)
+			}
+		}
+		step("from the first heartbeat", time.Second, true, func() {})
+		step("while an earlier one says so", time.Second, true, func() { s.vouched = 9 })
+		step("still", time.Second, true, func() { s.vouched = 10 })
+		step("after the earlier one has run out", 4*time.Second, false, func() {})
+		step("with the metadata there", time.Second, true, func() { s.known = 10 })
+		step("when nobody vouches, for the rest of it", time.Second, true, func() { s.vouched = 0 })
+		step("when nobody vouches", 4*time.Second, false, func() {})
+		step("when somebody does again", time.Second, true, func() { s.vouched = 10 })
+		step("fenced", time.Second, false, func() { s.fenced = true })
+		step("unfenced at once, without the metadata", time.Second, false, func() { s.fenced, s.vouched = false, 12 })
+		step("unfenced", time.Second, true, func() { s.known = 12 })
 	})
 }
 

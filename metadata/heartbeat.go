@@ -74,7 +74,31 @@ func (n *Node) Heartbeat(ctx context.Context, h controller.Heartbeat) (controlle
 	answer.CaughtUp = h.MetadataOffset >= b.Epoch
 	answer.Fenced = next == controller.BrokerFenced || next == controller.BrokerMayStop
 	answer.ShouldShutdown = next == controller.BrokerMayStop
+	if next == controller.BrokerUnfenced {
+		answer.Vouched = n.vouch(ctx, h)
+	}
 	return answer, nil
+}
+
+// vouchPatience is how long a heartbeat waits for what lets the broker know that its session is held.
+const vouchPatience = time.Second
+
+// vouch returns the index at which a broker whose session was just renewed was not fenced, after all that was decided before
+// that, and which no other controller knows more than: one that was elected since gives every broker a whole session. 0 when
+// that cannot be said.
+func (n *Node) vouch(ctx context.Context, h controller.Heartbeat) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, vouchPatience)
+	defer cancel()
+	unfenced := false
+	index, err := n.change(ctx, func(img *image.Image) command.Group {
+		b := img.Broker(h.BrokerID)
+		unfenced = b != nil && b.Epoch == h.BrokerEpoch && !b.Fenced
+		return nil // it only takes its place among what is decided
+	})
+	if err != nil || !unfenced || n.quorum.VerifyLeader(ctx) != nil {
+		return 0
+	}
+	return index
 }
 
 func (n *Node) nextState(img *image.Image, b *image.Broker, h controller.Heartbeat) controller.BrokerState {

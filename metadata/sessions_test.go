@@ -166,6 +166,27 @@ func TestSilentBrokerIsFencedAtTheEndOfItsSession(t *testing.T) {
 	})
 }
 
+// Who was fenced and is unfenced by its next heartbeat is told how far to read before it trusts what it knows.
+func TestHeartbeatSaysWhatMustBeKnown(t *testing.T) {
+	inCluster(t, testConfig(""), func(c *company) {
+		c.join(1, 2)
+		c.topic(2, 1)
+		before := c.Image().Index()
+		c.live(4*time.Second, 1)
+		if !c.Image().Broker(2).Fenced {
+			t.Fatal("not fenced")
+		}
+		fenced := c.Image().Index()
+		if answer := c.beat(2, controller.Heartbeat{WantFence: true}); answer.Vouched != 0 {
+			t.Errorf("vouched for a fenced broker up to %d", answer.Vouched)
+		}
+		answer := c.beat(2, controller.Heartbeat{MetadataOffset: int64(before)})
+		if answer.Fenced || answer.Vouched <= fenced {
+			t.Errorf("%+v, fenced at %d", answer, fenced)
+		}
+	})
+}
+
 func TestBrokerWhoseProcessIsGoneIsFencedAtOnce(t *testing.T) {
 	inCluster(t, testConfig(""), func(c *company) {
 		c.join(1, 2)

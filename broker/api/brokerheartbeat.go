@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/binary"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -10,7 +12,8 @@ import (
 // BrokerHeartbeat, key 63, versions 0 to 2 (KIP-631). Kafka: ControllerApis.handleBrokerHeartBeatRequest. Spoken between
 // brokers only.
 //
-// Deviation: cordoned log directories (KIP-1066) are not looked at.
+// Deviations: cordoned log directories (KIP-1066) are not looked at; a tagged field says up to where the broker must know the
+// metadata log for its session to be held (VouchedIndex).
 func brokerHeartbeat(s *Services, c *Call, r *kmsg.BrokerHeartbeatRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.BrokerHeartbeatResponse)
 	answer.IsFenced = true
@@ -29,5 +32,19 @@ func brokerHeartbeat(s *Services, c *Call, r *kmsg.BrokerHeartbeatRequest) kmsg.
 		return answer
 	}
 	answer.IsCaughtUp, answer.IsFenced, answer.ShouldShutdown = state.CaughtUp, state.Fenced, state.ShouldShutdown
+	if state.Vouched > 0 {
+		answer.UnknownTags.Set(metadataIndexTag, binary.BigEndian.AppendUint64(nil, state.Vouched))
+	}
 	return answer
+}
+
+// VouchedIndex reads from the answer to a heartbeat at which index of the metadata log the controller, whose leadership was
+// confirmed, knew the broker to be unfenced after the heartbeat had come. A controller that cannot say gives none.
+func VouchedIndex(answer *kmsg.BrokerHeartbeatResponse) (index uint64, ok bool) {
+	answer.UnknownTags.Each(func(tag uint32, value []byte) {
+		if tag == metadataIndexTag && len(value) == 8 {
+			index, ok = binary.BigEndian.Uint64(value), true
+		}
+	})
+	return index, ok
 }

@@ -51,15 +51,16 @@ func (p *Partition) readBy(id int32, now time.Time) bool {
 	return false
 }
 
-// Heard notes that the follower has asked; what it does not name it reads on as before.
+// Heard notes that the follower has asked again; what it does not name it reads on as before. All that this says of time is
+// that the follower was there after the answer before was written: the request itself may have lain in a socket while this
+// process was paused, or on a way that was broken, and its sender follows another by now.
 func (s *FollowerSession) Heard() {
-	now := s.manager.cfg.Clock()
 	s.mu.Lock()
-	s.heard = now
+	s.heard = s.told
 	s.mu.Unlock()
 }
 
-// silence is how long ago the follower asked last.
+// silence is for how long nothing is known of the follower. It has not been heard of before its second request.
 func (s *FollowerSession) silence(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -63,6 +63,28 @@ func TestSilentFollowerLeavesTheLeaderInDoubt(t *testing.T) {
 	}
 }
 
+// A request of a follower that is read only now, after a pause of this process, says that the follower was there before.
+func TestRequestThatWasReadLateDoesNotEndTheDoubt(t *testing.T) {
+	m := newMesh(t, 2)
+	node := m.nodes[1]
+	s := node.manager.NewFollowerSession(2, 1, nil)
+	defer s.Close()
+	if silence := s.silence(node.manager.cfg.Clock()); silence < time.Hour {
+		t.Errorf("a follower that has asked once was heard of %v ago", silence)
+	}
+	s.Told(nil)
+	node.later.Store(int64(time.Minute))
+	s.Heard()
+	if silence := s.silence(node.manager.cfg.Clock()); silence < time.Minute {
+		t.Errorf("a follower that was answered a minute ago and whose request is read now was heard of %v ago", silence)
+	}
+	s.Told(nil)
+	s.Heard()
+	if silence := s.silence(node.manager.cfg.Clock()); silence > time.Minute/2 {
+		t.Errorf("a follower that has just asked again was heard of %v ago", silence)
+	}
+}
+
 func TestElapsedTakesTheClockThatSaysMore(t *testing.T) {
 	now := time.Now()
 	suspended := now.Round(0).Add(time.Hour) // has no monotonic reading

@@ -51,9 +51,10 @@ type FollowerSession struct {
 	reminded    atomic.Bool // it has gone off
 
 	mu    sync.Mutex
-	heard time.Time   // guarded by mu: when the follower asked last
+	heard time.Time   // guarded by mu: the follower has read something that was written after it
 	queue []*followed // guarded by mu: partitions with news
 	spare []*followed // owned by the session's goroutine
+	told  time.Time   // owned by the session's goroutine: the last answer was written after it
 }
 
 type partitionKey struct {
@@ -89,7 +90,6 @@ func (m *Manager) NewFollowerSession(nodeID int32, brokerEpoch int64, notify fun
 	s := &FollowerSession{NodeID: nodeID, BrokerEpoch: brokerEpoch, manager: m, entries: map[partitionKey]*followed{}, C: make(chan struct{}, 1), notify: notify}
 	s.reminder = time.AfterFunc(time.Hour, s.remind)
 	s.reminder.Stop()
-	s.Heard()
 	m.sessionsMu.Lock()
 	defer m.sessionsMu.Unlock()
 	for s.ID == 0 || m.sessions[s.ID] != nil {
@@ -313,6 +313,7 @@ func (s *FollowerSession) Collect(found []Found, maxBytes int) (_ []Found, urgen
 // Told remembers what an answer with these partitions tells the follower. What Collect found and is not told must be
 // given back by Untold.
 func (s *FollowerSession) Told(found []Found) {
+	s.told = s.manager.cfg.Clock()
 	for i := range found {
 		f := &found[i]
 		e := s.entries[partitionKey{f.Topic, f.Number}]

@@ -40,13 +40,34 @@ func request[R kmsg.Response](d direct, r kmsg.Request) R {
 	return answer.(R)
 }
 
-func (d direct) listOffset(number int32, timestamp int64, epoch int32) error {
-	d.t.Helper()
+func listOffsets(number int32, timestamp int64, epoch int32) *kmsg.ListOffsetsRequest {
 	partition := kmsg.NewListOffsetsRequestTopicPartition()
 	partition.Partition, partition.Timestamp, partition.CurrentLeaderEpoch = number, timestamp, epoch
 	r := kmsg.NewPtrListOffsetsRequest()
 	r.ReplicaID, r.Topics = -1, []kmsg.ListOffsetsRequestTopic{{Topic: "chaos", Partitions: []kmsg.ListOffsetsRequestTopicPartition{partition}}}
-	return kerr.ErrorForCode(request[*kmsg.ListOffsetsResponse](d, r).Topics[0].Partitions[0].ErrorCode)
+	return r
+}
+
+func (d direct) listOffset(number int32, timestamp int64, epoch int32) error {
+	d.t.Helper()
+	return kerr.ErrorForCode(request[*kmsg.ListOffsetsResponse](d, listOffsets(number, timestamp, epoch)).Topics[0].Partitions[0].ErrorCode)
+}
+
+// endAt asks one node, by a new connection, where partition 0 ends. An error that is no *kerr.Error says that it did not answer.
+func endAt(node *harness.Node) (int64, error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(node.Address()), kgo.DialTimeout(200*time.Millisecond))
+	if err != nil {
+		return -1, err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	answer, err := cl.SeedBrokers()[0].Request(ctx, listOffsets(0, -1, -1))
+	if err != nil {
+		return -1, err
+	}
+	p := answer.(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
+	return p.Offset, kerr.ErrorForCode(p.ErrorCode)
 }
 
 // fetch reads partition 0 as a client without epochs, and returns how many bytes of records it was given.
@@ -145,6 +166,65 @@ func TestRegressionFormerLeaderTellsNothingOld(t *testing.T) {
 		return err
 	})
 	s.end()
+}
+
+// A leader that comes back, from a pause or from behind a broken network, has heartbeats answered before it hears of what was
+// decided meanwhile, and reads requests of followers that were sent before they followed another: neither may make it think
+// that it knows where the partition ends. Found by TestClusterTransactions.
+func TestRegressionReturningLeaderTellsNothingOld(t *testing.T) {
+	s := newScene(t, sceneConfig{hosts: true, flow: flowConfig{transactional: 4}})
+	for _, how := range []struct {
+		name  string
+		leave func(victim *harness.Node) (back func())
+	}{
+		{"cut off from everybody", func(victim *harness.Node) func() {
+			s.network.Split([]int{victim.ID()}, append(s.idsOf(s.others(victim)), 0))
+			return s.network.Heal
+		}},
+		{"cut off from the others", func(victim *harness.Node) func() {
+			s.network.Split([]int{victim.ID()}, s.idsOf(s.others(victim)))
+			return s.network.Heal
+		}},
+		{"paused", func(victim *harness.Node) func() { victim.Pause(); return victim.Resume }},
+	} {
+		s.awaitInSync(30 * time.Second)
+		victim := s.leader(0)
+		back := how.leave(victim)
+		s.awaitLedByOthers(victim)
+		s.flow.mustProgress("beside a node that is "+how.name, progressDuring, nil)
+		s.mustTellNothingOld(victim, how.name, back)
+	}
+	s.end()
+}
+
+// mustTellNothingOld brings a former leader back and asks it again and again where partition 0 ends, until it has told of
+// another leader for a while.
+func (s *scene) mustTellNothingOld(victim *harness.Node, how string, back func()) {
+	s.t.Helper()
+	known := int64(-1)
+	harness.Await(s.t, "the end of partition 0", 30*time.Second, func(context.Context) (err error) {
+		known, err = endAt(s.leader(0))
+		return err
+	})
+	back()
+	answers, refusals := 0, 0
+	for end := time.Now().Add(30 * time.Second); refusals < 300 && time.Now().Before(end); {
+		offset, err := endAt(victim)
+		switch {
+		case err == nil && offset < known:
+			s.t.Fatalf("a node that was %s, and leads no more, says that the partition ends at %d, after %d was told elsewhere", how, offset, known)
+		case err == nil:
+			answers++ // it leads again
+		case err == kerr.NotLeaderForPartition:
+			refusals++
+		}
+		if answers > 300 {
+			return
+		}
+	}
+	if answers+refusals == 0 {
+		s.t.Fatalf("a node that was %s never answered", how)
+	}
 }
 
 func (s *scene) idsOf(nodes []*harness.Node) (ids []int) {

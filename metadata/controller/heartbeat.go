@@ -20,6 +20,9 @@ type HeartbeatAnswer struct {
 	CaughtUp       bool // its image holds its own registration
 	Fenced         bool
 	ShouldShutdown bool // it may stop now
+	// Vouched is the index of the metadata log with which the broker knows of everything that was decided about it before this
+	// heartbeat came; 0 when that cannot be said. From then on its session counts anew.
+	Vouched uint64
 }
 
 // BrokerState is the state of a broker as heartbeats move it (BrokerControlState).

@@ -22,6 +22,7 @@ type hub struct {
 	ports map[string]*port
 	cut   map[string]bool // addresses that reach nobody and are reached by nobody
 	conns map[net.Conn][2]string
+	valve map[string]*valve // by the address of who dials
 }
 
 // port is the streams of one member.
@@ -34,7 +35,7 @@ type port struct {
 }
 
 func newHub() *hub {
-	return &hub{ports: map[string]*port{}, cut: map[string]bool{}, conns: map[net.Conn][2]string{}}
+	return &hub{ports: map[string]*port{}, cut: map[string]bool{}, conns: map[net.Conn][2]string{}, valve: map[string]*valve{}}
 }
 
 func (h *hub) open(address string) *port {
@@ -80,7 +81,7 @@ func (p *port) DialRaft(ctx context.Context, _ int32, _ [16]byte, address string
 	p.hub.mu.Lock()
 	defer p.hub.mu.Unlock()
 	p.hub.conns[ours] = [2]string{p.address, address}
-	return ours, nil
+	return throttled{ours, p.hub, p.address}, nil
 }
 
 func (p *port) Raft() net.Listener { return p }

@@ -24,6 +24,7 @@ type follower struct {
 	telling   bool   // a goroutine is telling it more
 	silent    bool   // it did not answer last time, and that was logged
 	contact   time.Time
+	asked     time.Time // when the newest request was sent that it has answered as a follower of this term
 	caughtUp  time.Time // when it last had everything that the leader had
 }
 
@@ -50,8 +51,9 @@ func isHeartbeat(args *hraft.AppendEntriesRequest) bool {
 	return args.PrevLogEntry == 0 && args.PrevLogTerm == 0 && len(args.Entries) == 0 && args.LeaderCommitIndex == 0
 }
 
-// answered takes an answer to account; back says that the follower had been silent.
-func (p *progress) answered(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse, last uint64) (back bool) {
+// answered takes the answer to a request to account that was sent not before a moment; back says that the follower had been
+// silent.
+func (p *progress) answered(id hraft.ServerID, target hraft.ServerAddress, sent time.Time, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse, last uint64) (back bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f := p.of(id, args.Term)
@@ -61,6 +63,9 @@ func (p *progress) answered(id hraft.ServerID, target hraft.ServerAddress, args 
 	now := time.Now()
 	back, f.silent, f.contact = f.silent, false, now
 	f.header, f.target = args.RPCHeader, target
+	if sent.After(f.asked) {
+		f.asked = sent
+	}
 	if !resp.Success || isHeartbeat(args) {
 		return back
 	}
@@ -108,6 +113,7 @@ func (p *progress) failed(id hraft.ServerID, term uint64) (first bool) {
 type position struct {
 	match             uint64
 	contact, caughtUp time.Time // zero: not in this term
+	asked             time.Time // as follower.asked
 }
 
 func (p *progress) position(id hraft.ServerID, term uint64) position {
@@ -117,7 +123,7 @@ func (p *progress) position(id hraft.ServerID, term uint64) position {
 	if f == nil || p.term != term {
 		return position{}
 	}
-	return position{match: f.match, contact: f.contact, caughtUp: f.caughtUp}
+	return position{match: f.match, contact: f.contact, caughtUp: f.caughtUp, asked: f.asked}
 }
 
 // ids returns the followers that have answered in the newest term.

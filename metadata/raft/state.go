@@ -1,7 +1,6 @@
 package raft
 
 import (
-	"context"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -94,24 +93,6 @@ func (q *Quorum) snapshotPosition() Position {
 		return Position{}
 	}
 	return Position{LastTerm: found[0].Term, LastIndex: found[0].Index}
-}
-
-// VerifyLeader returns once a majority has confirmed that this node leads, so that what it knows is not out of date.
-func (q *Quorum) VerifyLeader(ctx context.Context) error {
-	if !q.Leads() {
-		return ErrNotLeader
-	}
-	done := make(chan error, 1)
-	go func() { done <- q.raft.VerifyLeader().Error() }() // ends when leadership does, at the latest
-	select {
-	case err := <-done:
-		if err != nil {
-			return q.proposalError(err)
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Reached says that a node has been heard of: who waits for its answer tries again now.

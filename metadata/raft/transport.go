@@ -123,9 +123,10 @@ func (t *transport) Close() error {
 // AppendEntries implements hraft.Transport.
 func (t *transport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
 	for {
+		sent := time.Now()
 		err := onFreshStream(func() error { return t.NetworkTransport.AppendEntries(id, target, args, resp) })
 		if err == nil {
-			t.answered(id, target, args, resp)
+			t.answered(id, target, sent, args, resp)
 			return nil
 		}
 		if t.progress.failed(id, args.Term) {
@@ -138,12 +139,12 @@ func (t *transport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress,
 	}
 }
 
-func (t *transport) answered(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) {
+func (t *transport) answered(id hraft.ServerID, target hraft.ServerAddress, sent time.Time, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) {
 	last := uint64(0)
 	if r := t.raft(); r != nil {
 		last = r.LastIndex()
 	}
-	if t.progress.answered(id, target, args, resp, last) {
+	if t.progress.answered(id, target, sent, args, resp, last) {
 		t.logger.Info("member of the metadata quorum answers again", "member", string(target))
 		t.wake()
 	}
@@ -246,10 +247,11 @@ func (t *transport) tell(id hraft.ServerID) {
 	}
 	t.telling.Go(func() {
 		var resp hraft.AppendEntriesResponse
+		sent := time.Now()
 		err := t.NetworkTransport.AppendEntries(id, target, args, &resp)
 		t.progress.toldAll(id)
 		if err == nil && resp.Success {
-			t.answered(id, target, args, &resp) // and tells the rest, if more has become committed
+			t.answered(id, target, sent, args, &resp) // and tells the rest, if more has become committed
 		}
 	})
 }
