@@ -56,13 +56,7 @@ func TestDiskOfABrokerInAClusterIsFull(t *testing.T) {
 			}
 			s := newScene(t, config)
 			s.awaitInSync(30 * time.Second)
-			s.createTopic("idle", 8, smallSegments())
-			once := startTimedProducers(t, s.Addresses(), "idle", 8)
-			once.awaitMore(80)
-			once.finish()
-			s.createTopic("busy", 8, smallSegments())
-			busy := startTimedProducers(t, s.Addresses(), "busy", 8)
-			busy.awaitMore(80)
+			busy := s.startIdleAndBusy(smallSegments())
 			s.createLonely("lonely", 1, 1)
 			lonely := newProbe(t, s.Node(1).Address(), "lonely", nil, 0)
 			if err := lonely.produce(0, 100); err != nil {
@@ -82,11 +76,7 @@ func TestDiskOfABrokerInAClusterIsFull(t *testing.T) {
 				return nil
 			})
 			t.Logf("leadership moved within %v of the disk being full", time.Since(began).Round(time.Millisecond))
-			s.flow.mustProgress("with a disk full", 30*time.Second, nil)
-			again := startTimedProducers(t, s.Addresses(), "idle", 8)
-			again.awaitMore(400)
-			again.finish()
-			busy.awaitMore(400)
+			s.mustServeIdleAndBusy("with a disk full", busy)
 			s.mustTellOfFullDisk()
 			s.mustStayOut(5 * time.Second)
 

@@ -144,3 +144,26 @@ func (p *timedProducers) finish() {
 		p.t.Error(stall)
 	}
 }
+
+// startIdleAndBusy makes a topic that was written to once, and one that is from here on, by the producers that it returns.
+func (s *scene) startIdleAndBusy(configs map[string]*string) (busy *timedProducers) {
+	s.t.Helper()
+	s.createTopic("idle", 8, configs)
+	once := startTimedProducers(s.t, s.Addresses(), "idle", 8)
+	once.awaitMore(80)
+	once.finish()
+	s.createTopic("busy", 8, configs)
+	busy = startTimedProducers(s.t, s.Addresses(), "busy", 8)
+	busy.awaitMore(80)
+	return busy
+}
+
+// mustServeIdleAndBusy wants the topic under load and both of these to take records.
+func (s *scene) mustServeIdleAndBusy(when string, busy *timedProducers) {
+	s.t.Helper()
+	s.flow.mustProgress(when, 30*time.Second, nil)
+	again := startTimedProducers(s.t, s.Addresses(), "idle", 8)
+	again.awaitMore(400)
+	again.finish()
+	busy.awaitMore(400)
+}

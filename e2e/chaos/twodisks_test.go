@@ -214,13 +214,7 @@ func TestDiskOfABrokerInAClusterFails(t *testing.T) {
 	if len(onBad) == 0 || len(partitionsOn(t, good, "chaos")) == 0 {
 		t.Fatalf("partitions %v are on the one disk of broker 1, want some on each", onBad)
 	}
-	s.createTopic("idle", 8, map[string]*string{"min.insync.replicas": kadm.StringPtr("2")})
-	once := startTimedProducers(t, s.Addresses(), "idle", 8)
-	once.awaitMore(80)
-	once.finish()
-	s.createTopic("busy", 8, map[string]*string{"min.insync.replicas": kadm.StringPtr("2")})
-	busy := startTimedProducers(t, s.Addresses(), "busy", 8)
-	busy.awaitMore(80)
+	busy := s.startIdleAndBusy(map[string]*string{"min.insync.replicas": kadm.StringPtr("2")})
 	led := s.ledBy(1)
 	if !slices.ContainsFunc(onBad, func(p int32) bool { return slices.Contains(led, p) }) {
 		t.Fatalf("broker 1 leads %v, and none of those on the disk that is to fail: %v", led, onBad)
@@ -235,11 +229,7 @@ func TestDiskOfABrokerInAClusterFails(t *testing.T) {
 		return nil
 	})
 	t.Logf("leadership moved %v after the disk was lost", time.Since(began).Round(time.Millisecond))
-	s.flow.mustProgress("with a disk lost", 30*time.Second, nil)
-	again := startTimedProducers(t, s.Addresses(), "idle", 8)
-	again.awaitMore(400)
-	again.finish()
-	busy.awaitMore(400)
+	s.mustServeIdleAndBusy("with a disk lost", busy)
 	if status, body, err := s.Node(1).Get("/healthz/ready"); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, bad.dir("logs")) {
 		t.Errorf("with a disk lost /healthz/ready answers %d %s (%v), want 503 and the directory", status, body, err)
 	}
