@@ -120,7 +120,7 @@ func (g *greeter) answer(q join.Question) join.Answer {
 		a.Outcome, a.Reason = g.outcome(q.From)
 	}
 	state := g.quorum.State()
-	a.LeaderID, a.Members, a.Position = state.LeaderID, membersOf(state), positionOf(g.quorum)
+	a.LeaderID, a.Members, a.Position, a.Barred = state.LeaderID, membersOf(state), positionOf(g.quorum), g.quorum.Barred()
 	return a
 }
 

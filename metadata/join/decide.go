@@ -124,7 +124,7 @@ func found(self Party, initial []Voter, answers map[string]Answer) Step {
 }
 
 // Stands says whether a voter that knows no leader should stand for election now: a majority of the voters is there,
-// nobody of them follows a leader, and none has more of the log; of several equals the lowest does.
+// nobody of them follows a leader, and none that stands has more of the log; of several equals the lowest does.
 func Stands(self Party, position Position, voters []Member, answers map[string]Answer) bool {
 	if !slices.ContainsFunc(voters, func(m Member) bool { return same(m.Party, self) }) {
 		return false
@@ -137,7 +137,7 @@ func Stands(self Party, position Position, voters []Member, answers map[string]A
 		if a.LeaderID >= 0 && !denies(a.LeaderID, self.NodeID, answers) {
 			return false
 		}
-		if c := compare(a.Position, position); c > 0 || c == 0 && a.From.NodeID < self.NodeID {
+		if c := compare(a.Position, position); !a.Barred && (c > 0 || c == 0 && a.From.NodeID < self.NodeID) {
 			return false
 		}
 		running++

@@ -7,7 +7,7 @@
 //
 //	frame:    length int32 | version byte 1 | fields
 //	question: kind byte | party | address | position
-//	answer:   outcome byte | reason | party | address | position | leader int32 | members: count byte, each: vote byte, party, address
+//	answer:   outcome byte | reason | party | address | position | leader int32 | members: count byte, each: vote byte, party, address | barred byte
 //	party:    node id int32 | directory id 16 | cluster id
 //	position: runs byte | last term uint64 | last index uint64
 //

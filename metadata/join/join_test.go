@@ -91,22 +91,26 @@ func TestStands(t *testing.T) {
 	joining.Position.Runs = false
 	replaced := runs(2, -1, 0, 0)
 	replaced.From.DirectoryID = [16]byte{77}
+	full := runs(1, -1, 3, 11)
+	full.Barred = true
 	tests := map[string]struct {
 		self    int32
 		answers map[string]Answer
 		want    bool
 	}{
-		"a majority, all equal, the lowest":               {1, by(runs(2, -1, 3, 10)), true},
-		"a majority, all equal, not the lowest":           {2, by(runs(1, -1, 3, 10)), false},
-		"the longest log though not the lowest":           {3, by(runs(1, -1, 3, 9), runs(2, -1, 2, 90)), true},
-		"another has more":                                {1, by(runs(2, -1, 3, 11)), false},
-		"alone":                                           {1, by(), false},
-		"the other is still joining":                      {1, by(joining), false},
-		"the other has another disk than the voter":       {1, by(replaced), false},
-		"somebody follows a leader":                       {1, by(runs(2, 3, 3, 10)), false},
-		"a leader that says itself that it leads no more": {1, by(runs(2, 3, 3, 10), runs(3, -1, 3, 10)), true},
-		"this one is taken for the leader, and it is not": {1, by(runs(2, 1, 3, 10)), true},
-		"no voter": {4, by(runs(1, -1, 1, 1), runs(2, -1, 1, 1), runs(3, -1, 1, 1)), false},
+		"a majority, all equal, the lowest":                 {1, by(runs(2, -1, 3, 10)), true},
+		"a majority, all equal, not the lowest":             {2, by(runs(1, -1, 3, 10)), false},
+		"the longest log though not the lowest":             {3, by(runs(1, -1, 3, 9), runs(2, -1, 2, 90)), true},
+		"another has more":                                  {1, by(runs(2, -1, 3, 11)), false},
+		"alone":                                             {1, by(), false},
+		"the other is still joining":                        {1, by(joining), false},
+		"the other has another disk than the voter":         {1, by(replaced), false},
+		"somebody follows a leader":                         {1, by(runs(2, 3, 3, 10)), false},
+		"a leader that says itself that it leads no more":   {1, by(runs(2, 3, 3, 10), runs(3, -1, 3, 10)), true},
+		"this one is taken for the leader, and it is not":   {1, by(runs(2, 1, 3, 10)), true},
+		"one that has more does not stand":                  {2, by(full, runs(3, -1, 3, 10)), true},
+		"one that does not stand is there":                  {3, by(full), true},
+		"no voter":                                          {4, by(runs(1, -1, 1, 1), runs(2, -1, 1, 1), runs(3, -1, 1, 1)), false},
 		"two follow a leader that nobody else has heard of": {1, by(runs(2, 2, 3, 10)), false},
 	}
 	for name, tt := range tests {
@@ -148,7 +152,7 @@ func TestMessagesComeBack(t *testing.T) {
 		t.Errorf("%+v came back as %+v, %v", q, back, err)
 	}
 	a := runs(1, 2, 3, 4)
-	a.Outcome, a.Reason = Refused, "no"
+	a.Outcome, a.Reason, a.Barred = Refused, "no", true
 	whole := AppendAnswer(nil, a)
 	if back, err := ReadAnswer(bytes.NewReader(whole)); err != nil || !cmp.Equal(back, a) {
 		t.Errorf("%s, %v", cmp.Diff(a, back), err)
@@ -157,6 +161,11 @@ func TestMessagesComeBack(t *testing.T) {
 		if _, err := ReadAnswer(bytes.NewReader(whole[:cut])); err == nil {
 			t.Errorf("an answer cut off after %d bytes was read", cut)
 		}
+	}
+	older := bytes.Clone(whole[:len(whole)-1])
+	binary.BigEndian.PutUint32(older, uint32(len(older)-4))
+	if back, err := ReadAnswer(bytes.NewReader(older)); err != nil || back.Barred || len(back.Members) != len(a.Members) {
+		t.Errorf("an answer of a release that did not say who is barred: %+v, %v", back, err)
 	}
 	newer := append(bytes.Clone(whole), "fields of a newer release"...)
 	binary.BigEndian.PutUint32(newer, uint32(len(newer)-4))

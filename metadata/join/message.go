@@ -72,6 +72,7 @@ type Answer struct {
 	Position Position
 	LeaderID int32 // -1: none is known
 	Members  []Member
+	Barred   bool // it votes, but does not stand for election: its disk is full
 }
 
 // Leader returns the leader that an answer names.
@@ -103,7 +104,7 @@ func AppendAnswer(p []byte, a Answer) []byte {
 		for _, m := range members {
 			p = appendParty(appendBool(p, m.Voter), m.Party)
 		}
-		return p
+		return appendBool(p, a.Barred)
 	})
 }
 
@@ -159,6 +160,9 @@ func ReadAnswer(r io.Reader) (a Answer, err error) {
 		m := Member{Voter: d.byte() == 1}
 		m.Party = d.party()
 		a.Members = append(a.Members, m)
+	}
+	if len(d.p) > 0 { // releases before it did not say
+		a.Barred = d.byte() == 1
 	}
 	return a, d.err
 }

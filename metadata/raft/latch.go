@@ -25,7 +25,9 @@ type latch struct {
 	err error // guarded by mu
 }
 
-func newLatch() *latch { return &latch{failed: make(chan struct{})} }
+func newLatch() *latch {
+	return &latch{failed: make(chan struct{}), space: space{filled: make(chan struct{}, 1)}}
+}
 
 func (l *latch) Err() error {
 	l.mu.Lock()

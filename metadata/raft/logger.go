@@ -41,10 +41,20 @@ func isNoise(message string) bool {
 	return false
 }
 
+// aboutSpace says that a message tells of a full disk, as hashicorp/raft does of each entry and each attempt. We tell of it once.
+func aboutSpace(args []any) bool {
+	for _, arg := range args {
+		if err, ok := arg.(error); ok && isNoSpace(err) {
+			return true
+		}
+	}
+	return false
+}
+
 func (s logSink) Accept(_ string, level hclog.Level, message string, args ...any) {
 	to := slog.LevelDebug
 	switch {
-	case isNoise(message):
+	case isNoise(message), aboutSpace(args):
 	case level >= hclog.Error:
 		to = slog.LevelError
 	case level == hclog.Warn:

@@ -26,6 +26,7 @@ type follower struct {
 	contact   time.Time
 	asked     time.Time // when the newest request was sent that it has answered as a follower of this term
 	caughtUp  time.Time // when it last had everything that the leader had
+	refused   time.Time // when it last could not store what it was sent
 }
 
 func newProgress() *progress { return &progress{followers: map[hraft.ServerID]*follower{}} }
@@ -65,6 +66,9 @@ func (p *progress) answered(id hraft.ServerID, target hraft.ServerAddress, sent 
 	f.header, f.target = args.RPCHeader, target
 	if sent.After(f.asked) {
 		f.asked = sent
+	}
+	if isNotStored(args, resp) {
+		f.refused = now
 	}
 	if !resp.Success || isHeartbeat(args) {
 		return back
@@ -111,9 +115,9 @@ func (p *progress) failed(id hraft.ServerID, term uint64) (first bool) {
 
 // position is what the leader of a term knows of a member.
 type position struct {
-	match             uint64
-	contact, caughtUp time.Time // zero: not in this term
-	asked             time.Time // as follower.asked
+	match                      uint64
+	contact, caughtUp, refused time.Time // zero: not in this term
+	asked                      time.Time // as follower.asked
 }
 
 func (p *progress) position(id hraft.ServerID, term uint64) position {
@@ -123,7 +127,7 @@ func (p *progress) position(id hraft.ServerID, term uint64) position {
 	if f == nil || p.term != term {
 		return position{}
 	}
-	return position{match: f.match, contact: f.contact, caughtUp: f.caughtUp, asked: f.asked}
+	return position{match: f.match, contact: f.contact, caughtUp: f.caughtUp, refused: f.refused, asked: f.asked}
 }
 
 // ids returns the followers that have answered in the newest term.

@@ -109,6 +109,7 @@ type Quorum struct {
 	gainedAt  atomic.Int64  // when leadsTerm was set, in nanoseconds of Unix time
 	handing   atomic.Bool   // leadership is being handed over, or was, because the node stops
 	leading   chan struct{} // a token for each time leadsTerm was set
+	cut       cutLog        // what hashicorp/raft appends to; its log is set by Start
 	leader    *leaderWatch
 }
 
@@ -125,6 +126,7 @@ func Open(cfg Config, machine StateMachine) (*Quorum, error) {
 		cfg: cfg, latch: latch, solo: solo, stores: stores, stop: make(chan struct{}), leading: make(chan struct{}, 1),
 		self: Member{NodeID: cfg.NodeID, DirectoryID: stores.identity.directoryID, Address: cfg.Address}, leader: newLeaderWatch(),
 	}
+	q.cut.latch = latch
 	q.fsm = newFSM(machine, latch, cfg.Limits.SnapshotBytes)
 	if cfg.Streams != nil {
 		if err := q.self.validate(); err != nil {
@@ -184,7 +186,8 @@ func (q *Quorum) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start metadata quorum: %w", err)
 	}
-	ending := &endingLog{LogStore: &edgeLog{LogStore: cache, snapshots: q.stores.snapshots, leads: q.mayLead}, latch: q.latch}
+	q.cut.LogStore = &edgeLog{LogStore: cache, snapshots: q.stores.snapshots, leads: q.mayLead}
+	ending := &endingLog{LogStore: &q.cut, latch: q.latch}
 	var raft *hraft.Raft
 	if raft, err = hraft.NewRaft(q.raftConfig(), q.fsm, ending, q.stores.stable, q.stores.snapshots, q.openTransport()); err != nil {
 		return fmt.Errorf("start metadata quorum: %w", errors.Join(err, q.latch.Err()))
@@ -196,6 +199,7 @@ func (q *Quorum) Start(ctx context.Context) error {
 	q.joined.Go(q.watchLeader)
 	q.joined.Go(q.watchFailure)
 	q.joined.Go(q.makeSnapshots)
+	q.joined.Go(q.watchSpace)
 	if q.transport != nil {
 		q.joined.Go(q.watchStreams)
 		q.joined.Go(q.tendMembers)
@@ -226,7 +230,7 @@ func (q *Quorum) openTransport() hraft.Transport {
 	if q.alone != nil {
 		return q.alone
 	}
-	q.transport = newTransport(q.cfg.Streams, q.self.serverAddress(), q.cfg.Logger, q.running.Load)
+	q.transport = newTransport(q.cfg.Streams, q.self.serverAddress(), q.cfg.Logger, q.running.Load, q.Barred)
 	q.fsm.onApply = q.transport.tellAll
 	return q.transport
 }

@@ -35,6 +35,7 @@ type stores struct {
 	snapshots hraft.SnapshotStore
 	// begin makes the log of a member to be; nil when there is one.
 	begin func(beginning) error
+	probe func() error // whether the disk takes anything
 	close func() error
 }
 
@@ -75,6 +76,7 @@ type directory struct {
 
 func (d *directory) open(logger hclog.Logger) error {
 	d.stores.close = d.close
+	d.probe = func() error { return probeSpace(d.cfg.Directory) }
 	path := filepath.Join(d.cfg.Directory, logFile)
 	_, err := os.Stat(path)
 	switch {
@@ -248,7 +250,8 @@ func openMemory(cfg Config) (*stores, error) {
 	memory := hraft.NewInmemStore()
 	s := &stores{
 		identity: identity{nodeID: cfg.NodeID, directoryID: newDirectoryID()},
-		logs:     memory, stable: memory, snapshots: hraft.NewInmemSnapshotStore(), close: func() error { return nil },
+		logs:     memory, stable: memory, snapshots: hraft.NewInmemSnapshotStore(),
+		close: func() error { return nil }, probe: func() error { return nil },
 	}
 	s.begin = func(b beginning) error {
 		s.identity.clusterID, s.begin = b.clusterID, nil

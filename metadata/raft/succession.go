@@ -42,7 +42,7 @@ func (q *Quorum) Stand() {
 func (q *Quorum) StandIfIdle(term uint64) bool {
 	last := q.stoodAt.Load()
 	now := time.Now().UnixNano()
-	if q.raft.State() != hraft.Follower || q.raft.CurrentTerm() != term || now-last < int64(standInterval) || !q.stoodAt.CompareAndSwap(last, now) {
+	if q.raft.State() != hraft.Follower || q.Barred() || q.raft.CurrentTerm() != term || now-last < int64(standInterval) || !q.stoodAt.CompareAndSwap(last, now) {
 		return false
 	}
 	q.Stand()
@@ -98,7 +98,7 @@ func (q *Quorum) turn(leader hraft.ServerID) int {
 			heirs = append(heirs, nodeID(s.ID))
 		}
 	}
-	if leader == q.self.serverID() || !hasVoter(servers, q.self.serverID()) {
+	if leader == q.self.serverID() || !hasVoter(servers, q.self.serverID()) || q.Barred() {
 		return -1
 	}
 	slices.Sort(heirs)
@@ -142,7 +142,7 @@ func (q *Quorum) sleep(d time.Duration) bool {
 	}
 }
 
-// HandOver gives leadership to the follower that has most of the log, so that a clean stop costs no election timeout. Nothing
+// HandOver gives leadership to the follower that has most of the log, and room for more, so that a clean stop costs no election timeout. Nothing
 // is accepted from here on, and what was is committed first, so that nobody is left without an answer. It is bounded; when
 // it fails, or there is nothing to hand over, this node goes on as it is, and when it has led the others elect one another.
 func (q *Quorum) HandOver() (handed bool) {
@@ -182,7 +182,8 @@ func (q *Quorum) heir() (heir hraft.Server, ok bool) {
 	term, best := q.raft.CurrentTerm(), uint64(0)
 	for _, s := range q.servers().Servers {
 		p := q.transport.progress.position(s.ID, term)
-		if s.Suffrage == hraft.Voter && s.ID != q.self.serverID() && time.Since(p.contact) < handOverRecent && (!ok || p.match > best) {
+		there := s.ID != q.self.serverID() && time.Since(p.contact) < handOverRecent && time.Since(p.refused) >= spaceHold
+		if s.Suffrage == hraft.Voter && there && (!ok || p.match > best) {
 			heir, best, ok = s, p.match, true
 		}
 	}

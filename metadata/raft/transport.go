@@ -16,9 +16,14 @@ import (
 const (
 	rpcTimeout    = 3 * time.Second        // of one request to another member
 	retryInterval = 50 * time.Millisecond  // between attempts to reach a follower that does not answer
+	fullInterval  = 500 * time.Millisecond // between attempts at a follower that cannot store what it is sent
+	fullPatience  = 10 * time.Second       // after which hashicorp/raft looks for another place to send from
 	pooledStreams = 3                      // to one member: entries, what is committed, and votes
 	commitTimeout = 100 * time.Millisecond // after which an idle leader says again what is committed
 )
+
+// errBarred is what a leader is told that orders a member to succeed it that does not stand for election.
+var errBarred = errors.New("the disk of this member takes no entries")
 
 // transport is hashicorp/raft's network transport with three things added for a leader: it keeps account of what followers
 // have answered; it tells followers at once what has become committed, which hashicorp/raft leaves for the next entry or
@@ -30,6 +35,7 @@ type transport struct {
 	progress *progress
 	logger   *slog.Logger
 	raft     func() *hraft.Raft // nil before NewRaft has returned
+	barred   func() bool        // this member does not stand for election
 	requests chan hraft.RPC
 	// forwarded is closed when forward has ended
 	forwarded chan struct{}
@@ -41,8 +47,8 @@ type transport struct {
 	telling sync.WaitGroup // Go is called with mu held and closed false
 }
 
-func newTransport(streams Streams, self hraft.ServerAddress, logger *slog.Logger, raft func() *hraft.Raft) *transport {
-	t := &transport{progress: newProgress(), logger: logger, raft: raft, requests: make(chan hraft.RPC), forwarded: make(chan struct{}), stop: make(chan struct{}), woken: make(chan struct{})}
+func newTransport(streams Streams, self hraft.ServerAddress, logger *slog.Logger, raft func() *hraft.Raft, barred func() bool) *transport {
+	t := &transport{progress: newProgress(), logger: logger, raft: raft, barred: barred, requests: make(chan hraft.RPC), forwarded: make(chan struct{}), stop: make(chan struct{}), woken: make(chan struct{})}
 	t.layer = newLayer(streams, self, t.wake)
 	t.NetworkTransport = hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
 		Logger: newLogger(logger), Stream: t.layer, MaxPool: pooledStreams, Timeout: rpcTimeout,
@@ -75,6 +81,10 @@ func (t *transport) forward() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
+			if _, stands := rpc.Command.(*hraft.TimeoutNowRequest); stands && t.barred() {
+				rpc.Respond(nil, errBarred) // it would stand without asking anybody first
+				continue
+			}
 			t.order(rpc, t.stop)
 		case <-t.stop:
 			return
@@ -120,23 +130,34 @@ func (t *transport) Close() error {
 	return nil
 }
 
-// AppendEntries implements hraft.Transport.
+// AppendEntries implements hraft.Transport. It returns when the follower has answered, and for a while not before one that
+// cannot store the entries can: hashicorp/raft would come back after up to ten seconds.
 func (t *transport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
-	for {
+	for began := time.Now(); ; *resp = (hraft.AppendEntriesResponse{}) {
 		sent := time.Now()
 		err := onFreshStream(func() error { return t.NetworkTransport.AppendEntries(id, target, args, resp) })
-		if err == nil {
+		pause := retryInterval
+		switch {
+		case err == nil:
 			t.answered(id, target, sent, args, resp)
-			return nil
-		}
-		if t.progress.failed(id, args.Term) {
+			if !isNotStored(args, resp) {
+				return nil
+			}
+			resp.NoRetryBackoff = true // there is a pause here
+			pause = fullInterval
+		case t.progress.failed(id, args.Term):
 			t.logger.Warn("member of the metadata quorum does not answer", "member", string(target), "error", err)
 		}
-		if isHeartbeat(args) || !t.again(id, target, args.Term) {
+		if isHeartbeat(args) || err == nil && time.Since(began) > fullPatience || !t.again(id, target, args.Term, pause) {
 			return err
 		}
-		*resp = hraft.AppendEntriesResponse{}
 	}
+}
+
+// isNotStored tells the answer of a follower that could store the entries if its disk let it: to any other place, or in any
+// other term, hashicorp/raft says so, or that there is no need to wait.
+func isNotStored(args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) bool {
+	return len(args.Entries) > 0 && !resp.Success && !resp.NoRetryBackoff && resp.Term <= args.Term
 }
 
 func (t *transport) answered(id hraft.ServerID, target hraft.ServerAddress, sent time.Time, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) {
@@ -153,11 +174,11 @@ func (t *transport) answered(id hraft.ServerID, target hraft.ServerAddress, sent
 
 // again waits for the next attempt; false when there is none to make: this node leads no more, the follower is no
 // member or has moved, or the node stops.
-func (t *transport) again(id hraft.ServerID, target hraft.ServerAddress, term uint64) bool {
+func (t *transport) again(id hraft.ServerID, target hraft.ServerAddress, term uint64, pause time.Duration) bool {
 	t.mu.Lock()
 	woken := t.woken
 	t.mu.Unlock()
-	timer := time.NewTimer(retryInterval)
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -182,8 +203,13 @@ func (t *transport) RequestVote(id hraft.ServerID, target hraft.ServerAddress, a
 	return onFreshStream(func() error { return t.NetworkTransport.RequestVote(id, target, args, resp) })
 }
 
-// RequestPreVote implements hraft.WithPreVote.
+// RequestPreVote implements hraft.WithPreVote. A member that is barred asks nobody, and is refused in their name: so it stays a
+// candidate that gets nowhere, votes for others and follows whom they elect.
 func (t *transport) RequestPreVote(id hraft.ServerID, target hraft.ServerAddress, args *hraft.RequestPreVoteRequest, resp *hraft.RequestPreVoteResponse) error {
+	if t.barred() {
+		*resp = hraft.RequestPreVoteResponse{RPCHeader: args.RPCHeader, Term: args.Term}
+		return nil
+	}
 	return onFreshStream(func() error { return t.NetworkTransport.RequestPreVote(id, target, args, resp) })
 }
 

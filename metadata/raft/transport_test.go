@@ -12,7 +12,7 @@ func TestHeartbeatOfAnotherTermGoesThroughTheLoop(t *testing.T) {
 	hub, logger := newHub(), slog.New(slog.DiscardHandler)
 	open := func(i int) *transport {
 		self := Member{NodeID: int32(i + 1), DirectoryID: [16]byte{byte(i + 1)}, Address: address(i)}
-		return newTransport(hub.open(address(i)), self.serverAddress(), logger, func() *hraft.Raft { return nil })
+		return newTransport(hub.open(address(i)), self.serverAddress(), logger, func() *hraft.Raft { return nil }, func() bool { return false })
 	}
 	leader, follower := open(0), open(1)
 	defer leader.Close()
