@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -42,6 +43,7 @@ type company struct {
 	lifecycle  *lifecycle
 	departures *departures
 	absences   *absences
+	lifelines  *lifelines
 	lost       *lostReplicas
 	running    bool          // run of lifecycle was started
 	handled    atomic.Uint64 // index up to which this node has handled the metadata log
@@ -72,6 +74,12 @@ func newCompany(b *Broker) (*company, error) {
 	c.absences = &absences{
 		nodeID: b.cfg.NodeID, image: func() *image.Image { return b.metadata.Image() }, held: func() bool { return c.lifecycle.Held() },
 		refused: peer.Alive, clock: b.clock,
+	}
+	c.lifelines = &lifelines{
+		nodeID: b.cfg.NodeID, image: func() *image.Image { return b.metadata.Image() }, logger: b.logger,
+		dial: func(ctx context.Context, nodeID int32, address string) (io.ReadCloser, error) {
+			return peer.DialLifeline(ctx, c.peers, nodeID, address)
+		},
 	}
 	c.mux = peer.NewMux(c.listener, c.peers)
 	c.pool, c.asking = peer.NewPool(c.peers, c.resolve), peer.NewPool(c.peers, c.resolve)
@@ -119,8 +127,10 @@ func (c *company) Do(ctx context.Context, nodeID int32, request kmsg.Request) (k
 	return c.pool.Do(ctx, nodeID, request)
 }
 
-// Await implements api.Services.Departures.
-func (c *company) Await(ctx context.Context) { c.departures.Await(ctx) }
+// Confirm implements api.Services.Departures.
+func (c *company) Confirm(ctx context.Context, brokers []int32) bool {
+	return c.departures.Confirm(ctx, brokers)
+}
 
 // newSession makes the session of another broker's connection; its end may be the first sign that the broker is gone.
 func (c *company) newSession(sessions *api.API) func(*server.Peer) server.Session {
@@ -151,7 +161,10 @@ func (c *company) serve(sessions *api.API) error {
 	b := c.b
 	c.departures = newDepartures(departuresConfig{
 		NodeID: b.cfg.NodeID, IsController: b.metadata.IsController, Image: b.metadata.Image,
-		Refused: peer.Alive, Gone: b.metadata.BrokerGone, Logger: b.logger,
+		Refused: func(ctx context.Context, address string) bool {
+			return errors.Is(peer.Hail(ctx, address), peer.ErrAbsent)
+		},
+		Gone: b.metadata.BrokerGone, Logger: b.logger,
 	})
 	settings := b.settings.Broker(b.metadata.Image())
 	var err error
@@ -169,7 +182,23 @@ func (c *company) serve(sessions *api.API) error {
 		}
 	})
 	b.background.Go(c.watchController)
+	b.background.Go(c.acceptLifelines)
 	return nil
+}
+
+// acceptLifelines watches over brokers until the listener between brokers is closed.
+func (c *company) acceptLifelines() {
+	for {
+		line, err := c.mux.Lifelines().Accept()
+		if err != nil {
+			return
+		}
+		if who, known := c.mux.Peer(line.RemoteAddr()); known {
+			c.departures.Watch(who.NodeID, line)
+		} else {
+			_ = line.Close()
+		}
+	}
 }
 
 // prepare makes the registration, before the metadata that it follows and the logs whose clean stop it tells of are used.
@@ -288,6 +317,7 @@ func (c *company) join(ctx context.Context) error {
 	telling, end := context.WithCancel(context.Background())
 	c.b.background.Go(func() { c.lost.run(telling) })
 	c.b.background.Go(func() { c.absences.run(telling) })
+	c.b.background.Go(func() { c.lifelines.run(telling) })
 	c.b.background.Go(func() {
 		<-c.b.closing
 		end()

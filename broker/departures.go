@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -25,7 +26,7 @@ type departuresConfig struct {
 	NodeID       int32
 	IsController func() bool
 	Image        func() *image.Image
-	// Refused asks whether nobody listens at an address any more.
+	// Refused asks whether no process is at an address any more.
 	Refused func(ctx context.Context, address string) bool
 	// Gone tells the controller that a broker's process has ended.
 	Gone   func(id int32, incarnation [16]byte)
@@ -33,25 +34,28 @@ type departuresConfig struct {
 }
 
 // departures tells the controller at once of brokers whose process has ended, so that nobody waits for the end of a session
-// that nobody holds: when a connection from a broker ends, or this node becomes the controller, the broker's address is
-// asked whether it refuses. One that does not answer at all may be alive behind a broken network; it keeps its session.
+// that nobody holds: when a connection from a broker ends, its lifeline first of all, or this node becomes the controller, the
+// broker's address is asked whether it refuses. One that does not answer at all may be alive behind a broken network; it
+// keeps its session.
 //
 // Every node asks, whoever is the controller: a client whose connection to a leader has ended asks another broker who leads
-// now, and is not told of the dead one while that is being decided. Some clients would not ask again for five seconds.
+// now, and is not told of the dead one while that is being decided (Confirm). Some clients would not ask again for five
+// seconds.
 type departures struct {
 	cfg    departuresConfig
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	probing map[int32]bool // guarded by mu: value: it was suspected again meanwhile
-	settled chan struct{}  // guarded by mu: closed when a probe ends
-	closed  bool           // guarded by mu
+	probing map[int32]bool     // guarded by mu: value: it was suspected again meanwhile
+	settled chan struct{}      // guarded by mu: closed when a probe ends
+	lines   map[int32]net.Conn // guarded by mu: the newest lifeline of each broker
+	closed  bool               // guarded by mu
 	group   sync.WaitGroup
 }
 
 func newDepartures(cfg departuresConfig) *departures {
-	d := &departures{cfg: cfg, probing: map[int32]bool{}, settled: make(chan struct{})}
+	d := &departures{cfg: cfg, probing: map[int32]bool{}, settled: make(chan struct{}), lines: map[int32]net.Conn{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }
@@ -92,31 +96,6 @@ func (d *departures) finished(id int32) (again bool) {
 		d.settled = make(chan struct{})
 	}
 	return again
-}
-
-// Await returns when no departure is being decided, or after a moment.
-func (d *departures) Await(ctx context.Context) {
-	var patience <-chan time.Time
-	for {
-		d.mu.Lock()
-		undecided, settled := len(d.probing) > 0 && !d.closed, d.settled
-		d.mu.Unlock()
-		if !undecided {
-			return
-		}
-		if patience == nil {
-			timer := time.NewTimer(departureHold)
-			defer timer.Stop()
-			patience = timer.C
-		}
-		select {
-		case <-settled:
-		case <-patience:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // SuspectAll asks of every broker, as a new controller does: the last controller is often the one that is gone.

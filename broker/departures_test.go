@@ -2,13 +2,16 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/millrace-io/millrace/broker/peer"
 	"github.com/millrace-io/millrace/metadata/command"
 	"github.com/millrace-io/millrace/metadata/image"
 )
@@ -86,7 +89,7 @@ func TestQuestionsWaitForADepartureToBeDecided(t *testing.T) {
 		})
 		waited := func() time.Duration {
 			began := time.Now()
-			d.Await(t.Context())
+			d.Confirm(t.Context(), nil)
 			return time.Since(began)
 		}
 		if w := waited(); w != 0 {
@@ -104,4 +107,98 @@ func TestQuestionsWaitForADepartureToBeDecided(t *testing.T) {
 		}
 		d.Close()
 	})
+}
+
+// linePair is a lifeline of this process to itself.
+func linePair(t *testing.T) (held, watched net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if held, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = held.Close() })
+	if watched, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = watched.Close() })
+	return held, watched
+}
+
+// endedDepartures are those of broker 1, where broker 2 has ended and is fenced once that is found out.
+func endedDepartures(t *testing.T) *departures {
+	var img atomic.Pointer[image.Image]
+	img.Store(brokersImage(brokerAt(1), brokerAt(2), brokerAt(3)))
+	d := newDepartures(departuresConfig{
+		NodeID: 1, IsController: func() bool { return true }, Image: img.Load,
+		Refused: func(_ context.Context, address string) bool { return address == "host:2" },
+		Gone: func(id int32, _ [16]byte) {
+			gone := brokerAt(id)
+			gone.Fenced = true
+			img.Store(brokersImage(brokerAt(1), gone, brokerAt(3)))
+		},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(d.Close)
+	return d
+}
+
+// A client that has seen the end of its leader asks who leads before any goroutine here has heard of that end. The kernel has.
+func TestLeaderWhoseLifelineHasEndedIsNotToldOf(t *testing.T) {
+	d := endedDepartures(t)
+	held, watched := linePair(t)
+	d.lines[2] = watched // as Watch does, whose goroutine has not run yet
+	if !d.Confirm(t.Context(), []int32{1, 2, 3}) {
+		t.Error("a broker whose lifeline holds is not told of")
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); !peer.Lost(watched); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the end of the lifeline does not arrive")
+		}
+	}
+	if !d.Confirm(t.Context(), []int32{1, 3}) {
+		t.Error("another broker is not told of")
+	}
+	if d.Confirm(t.Context(), []int32{1, 2}) || !d.cfg.Image().Broker(2).Fenced {
+		t.Error("the broker is told of before it is fenced")
+	}
+	for end := time.Now().Add(time.Minute); !d.Confirm(t.Context(), []int32{1, 3}); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("answers wait for a departure that has been decided")
+		}
+	}
+	if d.Confirm(t.Context(), []int32{1, 2}) {
+		t.Error("an answer of before is given that names a broker which is fenced")
+	}
+}
+
+// A broker whose lifeline ends is suspected without anybody asking.
+func TestEndOfALifelineIsADeparture(t *testing.T) {
+	d := endedDepartures(t)
+	_, older := linePair(t)
+	d.Watch(3, older)
+	held, watched := linePair(t)
+	d.Watch(2, watched)
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); !d.cfg.Image().Broker(2).Fenced; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the broker is not reported")
+		}
+	}
+	_, late := linePair(t)
+	d.Close()
+	d.Watch(2, late)
+	for _, line := range []net.Conn{older, watched, late} {
+		if _, err := line.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a lifeline outlives Close: %v", err)
+		}
+	}
 }

@@ -117,10 +117,9 @@ func (s *Services) controllerID(reachable []node) int32 {
 	return -1
 }
 
-// awaitDepartures returns when it is known whether brokers that seem gone are. A client whose leader has just died asks who
-// leads now, and one that were told of the dead leader would ask again only after its metadata.min.age (franz-go: 5 s).
-func (s *Services) awaitDepartures(c *Call) {
-	if s.Departures != nil {
-		s.Departures.Await(c.Context)
-	}
+// confirmed reports whether an answer that names these leaders or coordinators may go out; false says that it has to be made
+// again, since one of them seemed gone and that has been decided. A client whose leader has just died asks who leads now, and
+// one that were told of the dead leader would ask again only after its metadata.min.age (franz-go: 5 s).
+func (s *Services) confirmed(c *Call, leaders []int32) bool {
+	return s.Departures == nil || s.Departures.Confirm(c.Context, leaders)
 }

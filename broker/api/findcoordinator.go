@@ -27,8 +27,31 @@ const coordinatorTopicWait = 2 * time.Second
 // cluster need not ask again, and so it is with __transaction_state and __share_group_state; Kafka answers
 // COORDINATOR_NOT_AVAILABLE at once.
 func findCoordinator(s *Services, c *Call, r *kmsg.FindCoordinatorRequest) kmsg.Response {
+	answer := s.findCoordinators(c, r)
+	if !s.confirmed(c, coordinatorsIn(answer)) {
+		answer = s.findCoordinators(c, r)
+	}
+	return answer
+}
+
+// coordinatorsIn returns the brokers that the answer names, each once.
+func coordinatorsIn(answer *kmsg.FindCoordinatorResponse) (brokers []int32) {
+	if answer.Version < 4 && answer.ErrorCode == 0 {
+		return []int32{answer.NodeID}
+	}
+	seen := map[int32]bool{}
+	for _, found := range answer.Coordinators {
+		if found.ErrorCode == 0 && !seen[found.NodeID] {
+			seen[found.NodeID] = true
+			brokers = append(brokers, found.NodeID)
+		}
+	}
+	return brokers
+}
+
+// findCoordinators answers from the image.
+func (s *Services) findCoordinators(c *Call, r *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
 	answer := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
-	s.awaitDepartures(c)
 	keyType := r.CoordinatorType
 	if r.Version == 0 {
 		keyType = coordinatorOfGroup

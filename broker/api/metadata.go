@@ -18,11 +18,19 @@ import (
 // creation is LEADER_NOT_AVAILABLE (Kafka 4 says UNKNOWN_TOPIC_OR_PARTITION, which some clients give up on), one that
 // cannot be created gets the reason. A topic with neither name nor id is INVALID_REQUEST (Kafka: UNKNOWN_SERVER_ERROR).
 func topicMetadata(s *Services, c *Call, r *kmsg.MetadataRequest) kmsg.Response {
-	answer := r.ResponseKind().(*kmsg.MetadataResponse)
 	if !sensibleMetadata(r) {
-		return refusedMetadata(r, answer)
+		return refusedMetadata(r)
 	}
-	s.awaitDepartures(c)
+	answer := s.topicMetadata(c, r)
+	if !s.confirmed(c, leadersIn(answer)) {
+		answer = s.topicMetadata(c, r)
+	}
+	return answer
+}
+
+// topicMetadata answers from the image.
+func (s *Services) topicMetadata(c *Call, r *kmsg.MetadataRequest) *kmsg.MetadataResponse {
+	answer := r.ResponseKind().(*kmsg.MetadataResponse)
 	i := s.Metadata.Image()
 	reachable := s.nodes(c, i, false)
 	view := partitionView{version: r.Version, image: i, reachable: reachable}
@@ -60,7 +68,8 @@ func sensibleMetadata(r *kmsg.MetadataRequest) bool {
 	return true
 }
 
-func refusedMetadata(r *kmsg.MetadataRequest, answer *kmsg.MetadataResponse) kmsg.Response {
+func refusedMetadata(r *kmsg.MetadataRequest) kmsg.Response {
+	answer := r.ResponseKind().(*kmsg.MetadataResponse)
 	for _, t := range r.Topics {
 		refused := topicOutcome(t.Topic, t.TopicID, kerr.InvalidRequest.Code)
 		if refused.Topic == nil {
@@ -80,6 +89,20 @@ func namesIDs(topics []kmsg.MetadataRequestTopic) bool {
 		}
 	}
 	return false
+}
+
+// leadersIn returns each broker once that leads a partition in the answer.
+func leadersIn(answer *kmsg.MetadataResponse) (leaders []int32) {
+	seen := map[int32]bool{}
+	for t := range answer.Topics {
+		for p := range answer.Topics[t].Partitions {
+			if leader := answer.Topics[t].Partitions[p].Leader; leader >= 0 && !seen[leader] {
+				seen[leader] = true
+				leaders = append(leaders, leader)
+			}
+		}
+	}
+	return leaders
 }
 
 func metadataBrokers(reachable []node) []kmsg.MetadataResponseBroker {

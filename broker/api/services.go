@@ -64,8 +64,11 @@ type Services struct {
 	// Permits decides who may do what on which resource, "" being any of its type; nil: security.Allowed.
 	Permits func(who security.Identity, operation security.Operation, resource security.ResourceType, name string) bool
 
-	// Departures holds back answers of who leads while it is being decided that a broker is gone; nil: alone.
-	Departures interface{ Await(context.Context) }
+	// Departures holds back answers of who leads while it is asked whether the leaders are there, and decided that one is gone.
+	// It is false when they have to be looked up again. Nil: alone.
+	Departures interface {
+		Confirm(ctx context.Context, leaders []int32) bool
+	}
 
 	rows      []Row // the table, for ApiVersions
 	topics    topicCreator

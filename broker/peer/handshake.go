@@ -216,7 +216,7 @@ func judge(self Identity, h hello, proven bool) (code byte, reason string) {
 	switch {
 	case !proven:
 		return refusedToken, errToken.Error()
-	case h.purpose < PurposeKafka || h.purpose > PurposeJoin:
+	case h.purpose < PurposeKafka || h.purpose > PurposeLifeline:
 		return refusedHello, fmt.Sprintf("purpose %d is not known here", h.purpose)
 	case h.purpose != PurposeJoin && (h.from.ClusterID == "" || self.ClusterID == ""):
 		return refusedOther, "one of the two nodes does not belong to a cluster yet"

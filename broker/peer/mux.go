@@ -16,7 +16,7 @@ import (
 type Mux struct {
 	cfg       Config
 	listener  net.Listener
-	purposes  [PurposeJoin + 1]*handout
+	purposes  [PurposeLifeline + 1]*handout
 	slots     chan struct{} // one token for each handshake under way
 	closed    chan struct{} // closed by Close
 	greeting  sync.WaitGroup
@@ -61,6 +61,9 @@ func (m *Mux) Raft() net.Listener { return m.purposes[PurposeRaft] }
 
 // Join returns the listener of questions.
 func (m *Mux) Join() net.Listener { return m.purposes[PurposeJoin] }
+
+// Lifelines returns the listener of other nodes' lifelines.
+func (m *Mux) Lifelines() net.Listener { return m.purposes[PurposeLifeline] }
 
 // Peer tells who is at the other end of a connection that was handed out, by its remote address. It knows the newest few
 // thousand; ask when the connection is accepted.

@@ -14,9 +14,10 @@ type Purpose byte
 
 // The purposes, by their byte in the handshake.
 const (
-	PurposeKafka Purpose = 1 // Kafka requests between brokers
-	PurposeRaft  Purpose = 2 // a stream of the metadata quorum
-	PurposeJoin  Purpose = 3 // a question of a node that is no member yet, or does not know whether it is
+	PurposeKafka    Purpose = 1 // Kafka requests between brokers
+	PurposeRaft     Purpose = 2 // a stream of the metadata quorum
+	PurposeJoin     Purpose = 3 // a question of a node that is no member yet, or does not know whether it is
+	PurposeLifeline Purpose = 4 // nothing: its end is what it tells
 )
 
 func (p Purpose) String() string {
@@ -27,6 +28,8 @@ func (p Purpose) String() string {
 		return "raft"
 	case PurposeJoin:
 		return "join"
+	case PurposeLifeline:
+		return "lifeline"
 	}
 	return "unknown"
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -286,6 +287,62 @@ func TestAlive(t *testing.T) {
 	cancel()
 	if Alive(ctx, l.Addr().String()) {
 		t.Error("a dial that was not made counts as refused")
+	}
+}
+
+// mustHail hails until the answer is the one wanted: on a machine that is busy a dial may take too long.
+func mustHail(t *testing.T, address string, want error) {
+	t.Helper()
+	err := Hail(t.Context(), address)
+	for end := time.Now().Add(time.Minute); !errors.Is(err, want); err = Hail(t.Context(), address) {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(end) {
+			t.Fatalf("got %v, want %v", err, want)
+		}
+	}
+}
+
+// The listener of a process that ends is the last that it closes: until then its kernel takes connections.
+func TestHail(t *testing.T) {
+	var logged bytes.Buffer
+	cfg := config(identity(2), "")
+	cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	m, address := serve(t, cfg)
+	for range 50 {
+		mustHail(t, address, nil)
+	}
+	if err := m.Close(); err != nil { // waits for those that it greets
+		t.Fatal(err)
+	}
+	if logged.Len() > 0 || testutil.ToFloat64(m.refused) != 0 {
+		t.Errorf("a hail counts as a refused connection: %v, %s", testutil.ToFloat64(m.refused), &logged)
+	}
+	mustHail(t, address, ErrAbsent)
+	ending, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { _ = ending.Close() })
+	mustHail(t, ending.Addr().String(), ErrAbsent)
+}
+
+// Of a process that is stopped nobody knows anything.
+func TestHailOfWhoSaysNothing(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := Hail(ctx, silent.Addr().String()); err == nil || errors.Is(err, ErrAbsent) {
+		t.Errorf("got %v", err)
+	}
+	<-ctx.Done()
+	if err := silent.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Hail(ctx, silent.Addr().String()); err == nil || errors.Is(err, ErrAbsent) {
+		t.Errorf("a dial that was not made: %v", err)
 	}
 }
 
