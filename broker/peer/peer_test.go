@@ -301,6 +301,22 @@ func mustHail(t *testing.T, address string, want error) {
 	}
 }
 
+// awaitGreeted waits until no handshake is under way.
+func awaitGreeted(t *testing.T, m *Mux) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		m.mu.Lock()
+		pending := len(m.pending)
+		m.mu.Unlock()
+		if pending == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d handshakes do not end", pending)
+		}
+	}
+}
+
 // The listener of a process that ends is the last that it closes: until then its kernel takes connections.
 func TestHail(t *testing.T) {
 	var logged bytes.Buffer
@@ -310,7 +326,8 @@ func TestHail(t *testing.T) {
 	for range 50 {
 		mustHail(t, address, nil)
 	}
-	if err := m.Close(); err != nil { // waits for those that it greets
+	awaitGreeted(t, m)
+	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if logged.Len() > 0 || testutil.ToFloat64(m.refused) != 0 {
