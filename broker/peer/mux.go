@@ -109,6 +109,7 @@ func (m *Mux) admit(conn net.Conn) {
 	case m.slots <- struct{}{}:
 	default:
 		m.refused.Inc()
+		_, _ = conn.Write([]byte{magic[0]}) // a word, lest this process be taken for ended (Hail); it cannot block
 		_ = conn.Close()
 		return
 	}

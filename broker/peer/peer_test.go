@@ -342,6 +342,27 @@ func TestHail(t *testing.T) {
 	mustHail(t, ending.Addr().String(), ErrAbsent)
 }
 
+// A process that is busy with handshakes is there: to close connections without a word would be to say that it is not.
+func TestHailOfWhoIsTooBusyToGreet(t *testing.T) {
+	cfg := config(identity(2), "")
+	cfg.HandshakeTimeout = time.Minute
+	m, address := serve(t, cfg)
+	for range maxPendingHandshakes {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	for end := time.Now().Add(time.Minute); testutil.ToFloat64(m.refused) == 0; {
+		mustHail(t, address, nil)
+		if time.Now().After(end) {
+			t.Fatal("there is always room for another handshake")
+		}
+	}
+	mustHail(t, address, nil)
+}
+
 // Of a process that is stopped nobody knows anything.
 func TestHailOfWhoSaysNothing(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
