@@ -7,7 +7,10 @@ import (
 
 // groupCaller is who a group sees: DescribeGroups shows the host in Java's form.
 func groupCaller(c *Call) group.Caller {
-	return group.Caller{Tenant: c.Identity.Tenant, ClientID: c.ClientID, ClientHost: "/" + c.Identity.Host, Unhurried: !waitsForHeartbeats(c.Software)}
+	return group.Caller{
+		Tenant: c.Identity.Tenant, ClientID: c.ClientID, ClientHost: "/" + c.Identity.Host,
+		Unhurried: !waitsForHeartbeats(c.Software), Steady: c.Software == "kgo", // Java's assignors before 3.x forget what is not of the newest assignment
+	}
 }
 
 // waitsForHeartbeats reports whether a client is known to wait for the answer to a ConsumerGroupHeartbeat longer than the interval

@@ -57,7 +57,9 @@ type member struct {
 	assignment             []byte
 	join, sync             coordinator.Ticket // who waits; 0: nobody
 	isNew                  bool               // its first JoinGroup waits: it does not know its id yet
+	steady                 bool               // as Caller.Steady
 	session                *timer
+	holding                *timer // while its SyncGroup is held back (holdSync)
 }
 
 func (m *member) metadata(protocol string) []byte {

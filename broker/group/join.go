@@ -131,7 +131,7 @@ func (s *shard) addMember(g *group, e joinRequest, memberID string, ticket coord
 	m := &member{
 		id: memberID, instanceID: e.body.InstanceID, clientID: e.caller.ClientID, clientHost: e.caller.ClientHost,
 		rebalanceTimeoutMillis: rebalanceTimeoutOf(e.body), sessionTimeoutMillis: e.body.SessionTimeoutMillis,
-		protocols: e.body.Protocols, join: ticket, isNew: true,
+		protocols: e.body.Protocols, join: ticket, isNew: true, steady: e.caller.Steady,
 	}
 	if g.state == preparingRebalance && g.previous == empty {
 		g.newMemberAt = now
@@ -162,11 +162,11 @@ func (s *shard) rejoin(g *group, e joinRequest, ticket coordinator.Ticket, now t
 	changed := !m.matches(e.body.Protocols)
 	switch g.state {
 	case preparingRebalance:
-		s.updateMember(g, m, e.body, ticket, do)
+		s.updateMember(g, m, e, ticket, do)
 		s.rebalanceOrComplete(g, "a member rejoined: "+reasonOf(e.body), now, do)
 	case completingRebalance:
 		if changed {
-			s.updateMember(g, m, e.body, ticket, do)
+			s.updateMember(g, m, e, ticket, do)
 			s.rebalanceOrComplete(g, "a member rejoined: "+reasonOf(e.body), now, do)
 			return
 		}
@@ -175,7 +175,7 @@ func (s *shard) rejoin(g *group, e joinRequest, ticket coordinator.Ticket, now t
 	case stable:
 		// The leader may rejoin for what no subscription shows, such as a topic that got more partitions.
 		if changed || g.isLeader(memberID) {
-			s.updateMember(g, m, e.body, ticket, do)
+			s.updateMember(g, m, e, ticket, do)
 			s.rebalanceOrComplete(g, "a member rejoined: "+reasonOf(e.body), now, do)
 			return
 		}
@@ -195,9 +195,9 @@ func reasonOf(r *kmsg.JoinGroupRequest) string {
 
 // updateMember takes over what a member now says of itself and lets its JoinGroup wait. A request of it that waits
 // already is answered: the client has given it up.
-func (s *shard) updateMember(g *group, m *member, body *kmsg.JoinGroupRequest, ticket coordinator.Ticket, do *effects) {
-	m.protocols = body.Protocols
-	m.rebalanceTimeoutMillis, m.sessionTimeoutMillis = rebalanceTimeoutOf(body), body.SessionTimeoutMillis
+func (s *shard) updateMember(g *group, m *member, e joinRequest, ticket coordinator.Ticket, do *effects) {
+	m.protocols, m.steady = e.body.Protocols, e.caller.Steady
+	m.rebalanceTimeoutMillis, m.sessionTimeoutMillis = rebalanceTimeoutOf(e.body), e.body.SessionTimeoutMillis
 	if m.join != 0 {
 		do.replyNow(m.join, joinError(m.id, kerr.RebalanceInProgress))
 	} else {

@@ -22,6 +22,7 @@ func (s *shard) prepareRebalance(g *group, reason string, now time.Time, do *eff
 	if g.state == completingRebalance {
 		s.propagateError(g, kerr.RebalanceInProgress, now, do)
 	}
+	s.endSyncs(g, syncError(kerr.RebalanceInProgress), now, do)
 	s.stopSync(g)
 	first := g.state == empty
 	s.transition(g, preparingRebalance, now)

@@ -396,6 +396,15 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 			member, assignment, _ := strings.Cut(a, ":")
 			r.GroupAssignment = append(r.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: member, MemberAssignment: []byte(assignment)})
 		}
+		for _, a := range list(args["share"]) { // member:t-0+t-1, an assignment of the consumer protocol
+			member, partitions, _ := strings.Cut(a, ":")
+			own := kmsg.NewConsumerMemberAssignment()
+			for _, name := range strings.FieldsFunc(partitions, func(c rune) bool { return c == '+' }) {
+				topic, partition := parseTopicPartition(t, name)
+				own.Topics = append(own.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: topic, Partitions: []int32{partition}})
+			}
+			r.GroupAssignment = append(r.GroupAssignment, kmsg.SyncGroupRequestGroupAssignment{MemberID: member, MemberAssignment: own.AppendTo(nil)})
+		}
 		return syncRequest{key, r}
 	case "heartbeat":
 		r := kmsg.NewPtrHeartbeatRequest()
@@ -471,7 +480,8 @@ func parseJoin(t *testing.T, who string, key groupKey, args map[string]string) a
 	for _, name := range list(protocols) {
 		r.Protocols = append(r.Protocols, kmsg.JoinGroupRequestProtocol{Name: name, Metadata: topics})
 	}
-	return joinRequest{key: key, caller: Caller{Tenant: defaultTenant, ClientID: who, ClientHost: "/10.0.0.1"}, body: r, newMemberID: args["id"]}
+	_, steady := args["steady"]
+	return joinRequest{key: key, caller: Caller{Tenant: defaultTenant, ClientID: who, ClientHost: "/10.0.0.1", Steady: steady}, body: r, newMemberID: args["id"]}
 }
 
 func parseCommit(t *testing.T, key groupKey, args map[string]string) any {

@@ -46,6 +46,9 @@ type Caller struct {
 	// Unhurried says that the client gives a heartbeat no longer to be answered than the interval that it was told last, or that
 	// nobody knows whether it does.
 	Unhurried bool
+	// Steady says that the client works on with what it has while it waits for the answer to SyncGroup, and names that as its own,
+	// of the generation it has joined, when it then joins another.
+	Steady bool
 }
 
 // CommittedOffset is one committed offset of a group, for lag metrics.

@@ -14,7 +14,7 @@ func (s *shard) replaceStatic(g *group, e joinRequest, oldID string, ticket coor
 	leaderBefore := g.leaderID()
 	before := *g.byID[oldID]
 	m := s.renameStatic(g, oldID, e.newMemberID, do)
-	s.updateMember(g, m, e.body, ticket, do)
+	s.updateMember(g, m, e, ticket, do)
 	s.startSession(g, m, millis(before.sessionTimeoutMillis), now)
 	switch g.state {
 	case stable:
@@ -42,7 +42,7 @@ func (s *shard) renameStatic(g *group, oldID, newID string, do *effects) *member
 
 	renamed := *old
 	m := &renamed
-	m.id, m.session = newID, nil
+	m.id, m.session, m.holding = newID, nil, nil
 	delete(g.byID, oldID)
 	g.byID[newID] = m
 	for i := range g.members {

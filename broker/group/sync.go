@@ -56,6 +56,7 @@ func (s *shard) syncGroup(e syncRequest, ticket coordinator.Ticket, now time.Tim
 		}
 	default:
 		s.hasSynced(g, m.id)
+		s.answerSync(m, syncError(kerr.RebalanceInProgress), do) // one that was held back and that the client has given up
 		do.replyNow(ticket, g.assignmentFor(m))
 	}
 }
@@ -110,26 +111,33 @@ func (s *shard) onAssignmentWritten(e assignmentWritten, err error, now time.Tim
 		s.prepareRebalance(g, "the assignment could not be written", now, do)
 		return
 	}
+	holds := g.holds(e.assignment)
 	for _, m := range g.members {
 		m.assignment = e.assignment[m.id]
-		if m.sync != 0 {
-			s.answerSync(m, g.assignmentFor(m), do)
-			s.startSession(g, m, millis(m.sessionTimeoutMillis), now)
+		switch {
+		case m.sync == 0:
+		case holds[m] > 0:
+			s.holdSync(g, m, now.Add(holds[m]))
+		default:
+			s.assign(g, m, now, do)
 		}
 	}
 	s.transition(g, stable, now)
 	s.figures.rebalances++
 }
 
+// assign answers a member's waiting SyncGroup with what it has got.
+func (s *shard) assign(g *group, m *member, now time.Time, do *effects) {
+	s.answerSync(m, g.assignmentFor(m), do)
+	s.startSession(g, m, millis(m.sessionTimeoutMillis), now)
+}
+
 // propagateError ends every waiting SyncGroup with an error.
 func (s *shard) propagateError(g *group, err *kerr.Error, now time.Time, do *effects) {
 	for _, m := range g.members {
 		m.assignment = nil
-		if m.sync != 0 {
-			s.answerSync(m, syncError(err), do)
-			s.startSession(g, m, millis(m.sessionTimeoutMillis), now)
-		}
 	}
+	s.endSyncs(g, syncError(err), now, do)
 }
 
 // answerSync ends a member's waiting SyncGroup, if there is one.
@@ -137,5 +145,6 @@ func (s *shard) answerSync(m *member, r *kmsg.SyncGroupResponse, do *effects) {
 	if m.sync != 0 {
 		do.replyNow(m.sync, r)
 		m.sync = 0
+		s.timers.cancel(m.holding)
 	}
 }
