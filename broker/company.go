@@ -76,7 +76,7 @@ func newCompany(b *Broker) (*company, error) {
 		refused: peer.Alive, clock: b.clock,
 	}
 	c.lifelines = &lifelines{
-		nodeID: b.cfg.NodeID, image: func() *image.Image { return b.metadata.Image() }, logger: b.logger,
+		nodeID: b.cfg.NodeID, image: func() *image.Image { return b.metadata.Image() }, logger: b.logger, poked: make(chan struct{}, 1),
 		dial: func(ctx context.Context, nodeID int32, address string) (io.ReadCloser, error) {
 			return peer.DialLifeline(ctx, c.peers, nodeID, address)
 		},
@@ -286,6 +286,7 @@ func (c *company) apply(delta *image.Delta) {
 	c.handled.Store(delta.To.Index())
 	if len(delta.Brokers) > 0 {
 		c.lifecycle.Poke()
+		c.lifelines.Poke()
 	}
 	c.lost.wake()
 }

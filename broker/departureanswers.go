@@ -32,7 +32,7 @@ func (d *departures) Watch(id int32, line net.Conn) {
 }
 
 // Confirm reports whether an answer that names these brokers may be given. Otherwise who leads is to be looked up again: one of
-// them has gone since, or a departure was being decided, and has been, or was for long enough.
+// them has gone since, or its departure was being decided, and has been, or was for long enough.
 //
 // Lifelines are looked at, and not only waited for: a client that saw the end of a broker after them may be served first.
 func (d *departures) Confirm(ctx context.Context, brokers []int32) bool {
@@ -44,7 +44,7 @@ func (d *departures) Confirm(ctx context.Context, brokers []int32) bool {
 			d.Suspect(id)
 		}
 	}
-	if d.await(ctx) {
+	if d.await(ctx, brokers) {
 		return false
 	}
 	img := d.cfg.Image()
@@ -54,12 +54,12 @@ func (d *departures) Confirm(ctx context.Context, brokers []int32) bool {
 	})
 }
 
-// await returns when no departure is being decided, or after a moment, and whether it had to wait.
-func (d *departures) await(ctx context.Context) (waited bool) {
+// await returns when no departure of these brokers is being decided, or after a while, and whether it had to wait.
+func (d *departures) await(ctx context.Context, brokers []int32) (waited bool) {
 	var patience <-chan time.Time
 	for {
 		d.mu.Lock()
-		undecided, settled := len(d.probing) > 0 && !d.closed, d.settled
+		undecided, settled := !d.closed && slices.ContainsFunc(brokers, d.isProbing), d.settled
 		d.mu.Unlock()
 		if !undecided {
 			return waited
@@ -78,4 +78,10 @@ func (d *departures) await(ctx context.Context) (waited bool) {
 			return waited
 		}
 	}
+}
+
+// isProbing is called under mu.
+func (d *departures) isProbing(id int32) bool {
+	_, under := d.probing[id]
+	return under
 }

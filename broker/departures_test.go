@@ -80,7 +80,7 @@ func TestQuestionsWaitForADepartureToBeDecided(t *testing.T) {
 	listeners := []image.Listener{{Name: internalListener, Host: "dead", Port: 1}}
 	synctest.Test(t, func(t *testing.T) {
 		var img atomic.Pointer[image.Image]
-		img.Store(brokersImage(image.Broker{ID: 2, Listeners: listeners}))
+		img.Store(brokersImage(image.Broker{ID: 2, Listeners: listeners}, image.Broker{ID: 3, Listeners: listeners}))
 		d := newDepartures(departuresConfig{
 			NodeID: 1, IsController: func() bool { return false }, Image: img.Load,
 			Refused: func(context.Context, string) bool { return true },
@@ -89,7 +89,7 @@ func TestQuestionsWaitForADepartureToBeDecided(t *testing.T) {
 		})
 		waited := func() time.Duration {
 			began := time.Now()
-			d.Confirm(t.Context(), nil)
+			d.Confirm(t.Context(), []int32{2})
 			return time.Since(began)
 		}
 		if w := waited(); w != 0 {
@@ -100,8 +100,12 @@ func TestQuestionsWaitForADepartureToBeDecided(t *testing.T) {
 		if w := waited(); w < 100*time.Millisecond || w > 110*time.Millisecond {
 			t.Errorf("waited %v, want until the broker is fenced after 100ms", w)
 		}
-		img.Store(brokersImage(image.Broker{ID: 2, Listeners: listeners}))
+		img.Store(brokersImage(image.Broker{ID: 2, Listeners: listeners}, image.Broker{ID: 3, Listeners: listeners}))
 		d.Suspect(2)
+		began := time.Now()
+		if confirmed := d.Confirm(t.Context(), []int32{3}); !confirmed || time.Since(began) != 0 {
+			t.Errorf("an answer that names another broker: %v after %v", confirmed, time.Since(began))
+		}
 		if w := waited(); w != departureHold {
 			t.Errorf("waited %v without a controller, want %v", w, departureHold)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/millrace-io/millrace/metadata/image"
 )
 
-// lifelineRenewal is the pause between two looks for brokers to which there is no lifeline.
+// lifelineRenewal is the longest pause between two looks for brokers to which there is no lifeline.
 const lifelineRenewal = 500 * time.Millisecond
 
 // lifelines hold one to every other broker that serves (peer.DialLifeline), so that all know at once when this process ends.
@@ -19,21 +19,38 @@ type lifelines struct {
 	image  func() *image.Image
 	dial   func(ctx context.Context, nodeID int32, address string) (io.ReadCloser, error)
 	logger *slog.Logger
+	poked  chan struct{} // of capacity 1
 
 	mu   sync.Mutex
 	held map[int32]bool // guarded by mu: a goroutine dials it or holds it
+}
+
+// Poke looks for such brokers now: the image has changed.
+func (l *lifelines) Poke() {
+	select {
+	case l.poked <- struct{}{}:
+	default:
+	}
 }
 
 // run holds them until ctx ends.
 func (l *lifelines) run(ctx context.Context) {
 	var group sync.WaitGroup
 	defer group.Wait()
-	for again := true; again; again = sleepContext(ctx, lifelineRenewal) {
+	ticker := time.NewTicker(lifelineRenewal)
+	defer ticker.Stop()
+	for {
 		for b := range l.image().Brokers() {
 			address, ok := internalAddress(b)
 			if ok && b.ID != l.nodeID && !b.Fenced && l.take(b.ID) {
 				group.Go(func() { l.hold(ctx, b.ID, address) })
 			}
+		}
+		select {
+		case <-l.poked:
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -167,7 +167,7 @@ func TestOnlyAnotherClusterIsToldAsOne(t *testing.T) {
 		want  bool
 	}{
 		"another cluster":   {hello{purpose: PurposeKafka, from: other, to: identity(2)}, true},
-		"a later purpose":   {hello{purpose: PurposeJoin + 1, from: identity(1), to: identity(2)}, false},
+		"a later purpose":   {hello{purpose: PurposeLifeline + 1, from: identity(1), to: identity(2)}, false},
 		"another node":      {hello{purpose: PurposeKafka, from: identity(1), to: identity(3)}, false},
 		"no cluster at all": {hello{purpose: PurposeKafka, from: Identity{NodeID: 1}, to: identity(2)}, false},
 	} {
