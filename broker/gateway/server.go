@@ -104,7 +104,7 @@ func routes(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", within(answerTimeout, root(cfg)))
 	mux.Handle("GET /metrics", within(answerTimeout, promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelError),
+		ErrorLog:            scrapeLog{cfg.Logger},
 		ErrorHandling:       promhttp.ContinueOnError, // one bad metric must not hide the others
 		MaxRequestsInFlight: maxScrapesInFlight,
 		Timeout:             scrapeTimeout,

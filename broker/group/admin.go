@@ -29,7 +29,7 @@ type listRequest struct {
 // deleteGroupsRequest deletes groups.
 type deleteGroupsRequest struct{ keys []groupKey }
 
-// committedRequest asks for every committed offset.
+// committedRequest asks for every committed offset, and those that are being committed.
 type committedRequest struct{}
 
 func notFound(id string) string { return fmt.Sprintf("Group %s not found.", id) }

@@ -165,6 +165,28 @@ func TestGroupsSurviveAnElection(t *testing.T) {
 	})
 }
 
+// What metrics ask does not wait for what is being committed: where the log cannot be written it would wait for long.
+func TestCommittedOffsetsAreToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := service(t, nil)
+		commit(t, s, "g", "t", 1)
+		committed := make(chan struct{})
+		go func() {
+			defer close(committed)
+			commit(t, s, "g", "t", 2)
+		}()
+		synctest.Wait()
+		began, seen := time.Now(), 0
+		for range s.CommittedOffsets(context.Background()) {
+			seen++
+		}
+		if took := time.Since(began); took > 0 || seen != 1 {
+			t.Errorf("%d offsets were told after %v", seen, took)
+		}
+		<-committed
+	})
+}
+
 func commit(t *testing.T, s *Service, group, topic string, offset int64) {
 	t.Helper()
 	r := kmsg.NewPtrOffsetCommitRequest()
