@@ -44,6 +44,7 @@ type group struct {
 	topicsKnown        bool               // topics counts: a consumer group whose subscriptions could be read
 	joinTimer          *timer
 	syncTimer          *timer
+	unwritten          bool // its last assignment could not be written, which is told once: members come again at once
 }
 
 // member of a group.

@@ -18,7 +18,9 @@ func (s *shard) rebalanceOrComplete(g *group, reason string, now time.Time, do *
 // prepareRebalance begins to gather members. Those that wait for an assignment have to join again. A group that was
 // empty waits group.initial.rebalance.delay.ms, so that a fleet that starts together is one generation.
 func (s *shard) prepareRebalance(g *group, reason string, now time.Time, do *effects) {
-	do.note("group starts to rebalance", g, "state", g.state.String(), "members", len(g.members), "reason", reason)
+	if !g.unwritten {
+		do.note("group starts to rebalance", g, "state", g.state.String(), "members", len(g.members), "reason", reason)
+	}
 	if g.state == completingRebalance {
 		s.propagateError(g, kerr.RebalanceInProgress, now, do)
 	}
@@ -99,7 +101,9 @@ func (s *shard) completeJoin(g *group, now time.Time, do *effects) {
 	g.protocol = g.selectProtocol()
 	g.learnTopics()
 	s.transition(g, completingRebalance, now)
-	do.note("group has a new generation", g, "members", len(g.members), "protocol", *g.protocol)
+	if !g.unwritten {
+		do.noteGeneration(g)
+	}
 	for _, m := range g.members {
 		s.answerJoin(g, m, s.generationFor(g, m), do)
 		s.startSession(g, m, millis(m.sessionTimeoutMillis), now)

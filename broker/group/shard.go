@@ -63,6 +63,10 @@ func (e *effects) note(message string, g *group, attributes ...any) {
 	e.Notes = append(e.Notes, coordinator.Note{Message: message, Attributes: attributes})
 }
 
+func (e *effects) noteGeneration(g *group) {
+	e.note("group has a new generation", g, "members", len(g.members), "protocol", *g.protocol)
+}
+
 // reply answers when what is written is committed.
 func (e *effects) reply(ticket coordinator.Ticket, response any) {
 	e.Replies = append(e.Replies, coordinator.Reply{Ticket: ticket, Response: response})

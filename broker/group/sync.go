@@ -109,7 +109,12 @@ func (s *shard) onAssignmentWritten(e assignmentWritten, err error, now time.Tim
 	if err != nil {
 		s.propagateError(g, coordinator.Refusal(err), now, do)
 		s.prepareRebalance(g, "the assignment could not be written", now, do)
+		g.unwritten = true
 		return
+	}
+	if g.unwritten {
+		g.unwritten = false
+		do.noteGeneration(g)
 	}
 	holds := g.holds(e.assignment)
 	for _, m := range g.members {

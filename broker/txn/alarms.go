@@ -66,8 +66,11 @@ func (s *shard) ring(t *transaction, now time.Time, do *effects) {
 		t.retryAbort = now.Add(retryPause)
 		next := t.state.fenced(s.settings().Version, now)
 		s.write(t, t.state, next, do)
-		s.figures.timeouts++
-		do.note("transaction timed out", t, next)
+		if t.timedOut != at { // it is tried until it can be written
+			t.timedOut = at
+			s.figures.timeouts++
+			do.note("transaction timed out", t, next)
+		}
 	}
 	if c := t.unfinished; c != nil && !t.retryFinish.After(now) {
 		s.complete(*c, now, do)

@@ -19,6 +19,7 @@ type transaction struct {
 	alarm alarm
 	held  []held // who waits for the completion, in the order in which they came
 
+	timedOut    time.Time  // the deadline that was told to have passed
 	retryAbort  time.Time  // an abort that timed out could not be written: not before this again
 	unfinished  *completed // it has its markers, which is written at retryFinish, or when somebody asks
 	retryFinish time.Time
