@@ -20,8 +20,9 @@ func (c *company) replicaCluster(settings config.Effective) replica.Cluster {
 	millis := func(name string) time.Duration { return time.Duration(settings.Int64(name)) * time.Millisecond }
 	return replica.Cluster{
 		Leaders: leaders{c.pool}, Controller: c, BrokerEpoch: c.epoch, Offline: c.lost.wake,
-		Deposed:     func() bool { return c.lifecycle.Fenced() && c.b.metadata.Full() },
-		SessionHeld: func() bool { return c.lifecycle.Held() }, Gone: c.absences.Gone,
+		Deposed: func() bool { return c.lifecycle.Fenced() && c.b.metadata.Full() },
+		// Who cannot store metadata does not hear who succeeds it, whether its session is held or not.
+		SessionHeld: func() bool { return c.lifecycle.Held() && !c.b.metadata.Full() }, Gone: c.absences.Gone,
 		MaxLag: millis("replica.lag.time.max.ms"), FetchWait: millis("replica.fetch.wait.max.ms"), FetchBackoff: millis("replica.fetch.backoff.ms"),
 		Fetchers: int(settings.Int32("num.replica.fetchers")), FetchMaxBytes: int(settings.Int32("replica.fetch.max.bytes")),
 		ResponseMaxBytes: int(settings.Int32("replica.fetch.response.max.bytes")),

@@ -34,7 +34,7 @@ type Cluster struct {
 	Leaders     Leaders             // nil: nobody is followed
 	Controller  Controller          // nil: nothing is proposed
 	BrokerEpoch func() int64        // of this broker's registration, -1 before it
-	SessionHeld func() bool         // reports that no controller can have ended this broker's session; nil: there is none
+	SessionHeld func() bool         // reports that no controller can have let others lead without this broker hearing of it; nil: there is none
 	Gone        func(id int32) bool // reports, without waiting, that a broker has no process any more; nil: nobody knows
 	Deposed     func() bool         // the controller has ended all leaderships here, and this broker's image does not say so; nil: never
 	Offline     func()              // called, and must not wait, after a partition went offline, or a directory is full or has room again; nil: nobody wants to know
