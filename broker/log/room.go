@@ -11,7 +11,7 @@ const (
 	// minRoomHold is how long no append may have been refused before a full directory counts as having room. It doubles,
 	// up to maxRoomHold, when the directory is full again within roomCalm: so a disk that is just about full is not taken
 	// for one with room again and again.
-	minRoomHold = 10 * time.Second
+	minRoomHold = 2 * time.Second
 	maxRoomHold = 10 * time.Minute
 	roomCalm    = 10 * time.Minute
 	// roomProbeBytes is what is written to see whether a disk takes anything: quotas and inodes do not show in free space.

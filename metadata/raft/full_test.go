@@ -100,7 +100,7 @@ func TestMemberOnAFullDiskVotesButDoesNotStand(t *testing.T) {
 		c.propose(t, "c", rest...)
 		disks[full].full.Store(false)
 		c.mustKnowTheSame(t)
-		time.Sleep(spaceHold)
+		time.Sleep(maxSpaceHold)
 		if c.quorums[full].Barred() {
 			t.Error("with room again the member does not stand")
 		}

@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// spaceHold is how long the log counts as full after an entry was refused, whatever was stored since: on a disk that is
-	// just about full some entries are.
-	spaceHold = 10 * time.Second
+	// minSpaceHold is how long the log counts as full after an entry was refused, whatever was stored since: on a disk that is
+	// just about full some entries are. It doubles, up to maxSpaceHold, when the disk is full again within spaceCalm.
+	minSpaceHold = 2 * time.Second
+	maxSpaceHold = time.Minute
+	spaceCalm    = 10 * time.Minute
 	// spaceInterval is between two looks whether a full disk takes anything. Who is full does not stand for election, so where
 	// all voters are full nobody would append an entry to find out.
 	spaceInterval   = time.Second
@@ -24,8 +26,9 @@ type space struct {
 	filled chan struct{} // a token when entries are refused, and were not before
 
 	mu      sync.Mutex
-	full    bool      // guarded by mu: the last entries were refused
-	refused time.Time // guarded by mu: when entries were refused last; zero: never
+	full    bool          // guarded by mu, as is the rest: the last entries were refused
+	refused time.Time     // when entries were refused last; zero: never
+	hold    time.Duration // for which that counts
 }
 
 // note takes in what became of an append.
@@ -37,6 +40,11 @@ func (s *space) note(err error, now time.Time) {
 		return
 	}
 	if !s.isFullLocked(now) {
+		if s.refused.IsZero() || now.Sub(s.refused) >= s.hold+spaceCalm {
+			s.hold = minSpaceHold
+		} else {
+			s.hold = min(2*s.hold, maxSpaceHold)
+		}
 		select {
 		case s.filled <- struct{}{}:
 		default:
@@ -52,7 +60,7 @@ func (s *space) isFull(now time.Time) bool {
 }
 
 func (s *space) isFullLocked(now time.Time) bool {
-	return s.full || !s.refused.IsZero() && now.Sub(s.refused) < spaceHold
+	return s.full || !s.refused.IsZero() && now.Sub(s.refused) < s.hold
 }
 
 // Full reports that the disk has refused entries of the log for want of space, and that nothing says yet that it has room

@@ -29,7 +29,28 @@ func TestSpaceOfTheLog(t *testing.T) {
 	now = now.Add(2 * time.Hour)
 	s.note(refusal, now)
 	s.note(nil, now)
-	if !s.isFull(now.Add(spaceHold-1)) || s.isFull(now.Add(spaceHold)) {
+	if !s.isFull(now.Add(minSpaceHold-1)) || s.isFull(now.Add(minSpaceHold)) {
 		t.Fatal("a refusal counts for a while, and not longer")
+	}
+	for want := 2 * minSpaceHold; want < maxSpaceHold; want *= 2 {
+		now = now.Add(want)
+		s.note(refusal, now)
+		s.note(refusal, now)
+		s.note(nil, now)
+		if !s.isFull(now.Add(want-1)) || s.isFull(now.Add(want)) {
+			t.Fatalf("full again, it does not count for %v", want)
+		}
+	}
+	now = now.Add(maxSpaceHold)
+	s.note(refusal, now)
+	s.note(nil, now)
+	if !s.isFull(now.Add(maxSpaceHold-1)) || s.isFull(now.Add(maxSpaceHold)) {
+		t.Fatal("it counts for more or less than the most")
+	}
+	now = now.Add(maxSpaceHold + spaceCalm)
+	s.note(refusal, now)
+	s.note(nil, now)
+	if !s.isFull(now.Add(minSpaceHold-1)) || s.isFull(now.Add(minSpaceHold)) {
+		t.Fatal("after a calm what was before counts")
 	}
 }

@@ -182,7 +182,7 @@ func (q *Quorum) heir() (heir hraft.Server, ok bool) {
 	term, best := q.raft.CurrentTerm(), uint64(0)
 	for _, s := range q.servers().Servers {
 		p := q.transport.progress.position(s.ID, term)
-		there := s.ID != q.self.serverID() && time.Since(p.contact) < handOverRecent && time.Since(p.refused) >= spaceHold
+		there := s.ID != q.self.serverID() && time.Since(p.contact) < handOverRecent && time.Since(p.refused) >= minSpaceHold
 		if s.Suffrage == hraft.Voter && there && (!ok || p.match > best) {
 			heir, best, ok = s, p.match, true
 		}
