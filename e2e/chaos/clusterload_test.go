@@ -51,7 +51,8 @@ type flow struct {
 	clients   []*kgo.Client // of the producers
 
 	mu      sync.Mutex
-	refused map[string]int // guarded by mu: records given up, and what a reader was told that it never should be
+	refused map[string]int    // guarded by mu: records given up, and what a reader was told that it never should be
+	alarms  []kgo.ErrDataLoss // guarded by mu: what readers of transactions were told to be lost
 }
 
 func startFlow(t *testing.T, addresses []string, cfg flowConfig) *flow {
@@ -221,9 +222,16 @@ func (f *flow) poll(ctx context.Context, cl *kgo.Client, process int32, rebalanc
 	return fetches, bad != nil
 }
 
-// told notes an error that reached a reader. Those that say that data is gone fail the test: nothing is.
+// told notes an error that reached a reader. Those that say that data is gone fail the test: nothing is. With transactions
+// mustBeMarkers judges them in the end.
 func (f *flow) told(err error) {
 	var loss *kgo.ErrDataLoss
+	if f.cfg.transactional > 0 && !f.cfg.spoiled && errors.As(err, &loss) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.alarms = append(f.alarms, *loss)
+		return
+	}
 	if !f.cfg.spoiled && (errors.As(err, &loss) || errors.Is(err, kerr.OffsetOutOfRange) || errors.Is(err, kerr.CorruptMessage)) {
 		f.t.Errorf("at %v a reader was told: %v", f.rec.Now().Round(time.Millisecond), err)
 	}
