@@ -37,7 +37,7 @@ func TestDiskOfABrokerInAClusterIsFull(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			d := newDisk(t, 256)
 			config := sceneConfig{
-				flow: flowConfig{partitions: 8}, allowed: fullDisk(), topic: smallSegments(),
+				flow: flowConfig{partitions: 8, transactional: 2}, allowed: fullDisk(), topic: smallSegments(),
 				settings: map[string]string{"replica.lag.time.max.ms": "30000", "millrace.log.dir.room.bytes": "67108864", "leader.imbalance.check.interval.seconds": "2"},
 				own: func(id int) map[string]string {
 					if id != 1 || tc.metadata {
@@ -77,12 +77,14 @@ func TestDiskOfABrokerInAClusterIsFull(t *testing.T) {
 			})
 			t.Logf("leadership moved within %v of the disk being full", time.Since(began).Round(time.Millisecond))
 			s.mustServeIdleAndBusy("with a disk full", busy)
+			s.mustCommit("with a disk full")
 			s.mustTellOfFullDisk()
 			s.mustStayOut(5 * time.Second)
 
 			d.free("filler")
 			began = time.Now()
 			s.flow.mustProgress("with room again", 30*time.Second, nil)
+			s.mustCommit("with room again")
 			s.awaitInSync(60 * time.Second)
 			t.Logf("in sync %v after there was room", time.Since(began).Round(time.Millisecond))
 			harness.Await(t, "broker 1 leads again", 60*time.Second, func(context.Context) error {

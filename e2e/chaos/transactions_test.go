@@ -208,13 +208,13 @@ func TestClusterTransactionsPowerLoss(t *testing.T) {
 }
 
 // mustCommit wants transactions to go through.
-func (n *nemesis) mustCommit(when string) {
-	n.t.Helper()
-	before := n.flow.rec.Commits()
-	for end := time.Now().Add(time.Minute); n.flow.rec.Commits() < before+20; time.Sleep(20 * time.Millisecond) {
+func (s *scene) mustCommit(when string) {
+	s.t.Helper()
+	before := s.flow.rec.Commits()
+	for end := time.Now().Add(time.Minute); s.flow.rec.Commits() < before+20; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			n.t.Fatalf("%s: %d transactions were committed within a minute", when, n.flow.rec.Commits()-before)
+			s.t.Fatalf("%s: %d transactions were committed within a minute", when, s.flow.rec.Commits()-before)
 		}
 	}
-	n.t.Logf("%d transactions were committed", n.flow.rec.Commits())
+	s.t.Logf("%d transactions were committed", s.flow.rec.Commits())
 }
