@@ -124,7 +124,11 @@ func (d *disk) fillUp(name string) {
 	if err := syscall.Statfs(d.path, &s); err != nil {
 		d.t.Fatal(err)
 	}
-	d.run("fallocate", "-l", fmt.Sprint(int64(s.Bavail)*s.Bsize-(1<<20)), d.dir(name))
+	if size := int64(s.Bavail)*s.Bsize - (1 << 20); size > 0 {
+		d.run("fallocate", "-l", fmt.Sprint(size), d.dir(name))
+		return
+	}
+	d.run("dd", "if=/dev/zero", "of="+d.dir(name), "bs=4096", "count="+fmt.Sprint(s.Bavail))
 }
 
 // awaitFull sends to a partition of node 1 alone until it refuses, and says why.
@@ -172,5 +176,49 @@ func (s *scene) mustStayOut(during time.Duration) {
 				s.t.Fatalf("while its disk is full broker 1 is the leader or in sync: partition %d has leader %d and ISR %v", p.Partition, p.Leader, p.ISR)
 			}
 		}
+	}
+}
+
+// Nodes start on disks that are full with all that they have, one or all at once. They serve once there is room, and a majority
+// goes on meanwhile.
+func TestNodesOfAClusterStartOnFullDisks(t *testing.T) {
+	for _, count := range []int{1, 3} {
+		t.Run(fmt.Sprint(count), func(t *testing.T) {
+			s := newScene(t, sceneConfig{
+				flow: flowConfig{partitions: 8, transactional: 1}, allowed: fullDisk(), topic: smallSegments(), diskMiB: 256,
+				settings: map[string]string{"millrace.log.dir.room.bytes": "67108864"},
+			})
+			s.awaitInSync(30 * time.Second)
+			full := []int{0, 1, 2}[:count]
+			for _, i := range full {
+				s.disks[i].fillUp("filler")
+			}
+			s.awaitFullDirectory(full)
+			for _, i := range full {
+				s.Nodes()[i].Kill()
+				s.disks[i].fillUp("rest")
+			}
+			for _, i := range full {
+				s.Nodes()[i].Start()
+			}
+			for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+				for _, i := range full {
+					if !s.Nodes()[i].Running() {
+						t.Fatalf("node %d did not start on a full disk", i+1)
+					}
+				}
+			}
+			if count == 1 {
+				s.flow.mustProgress("with a disk full", 30*time.Second, nil)
+			}
+			for _, i := range full {
+				s.disks[i].free("filler")
+				s.disks[i].free("rest")
+			}
+			for _, i := range full {
+				s.Nodes()[i].AwaitServing()
+			}
+			s.end()
+		})
 	}
 }
