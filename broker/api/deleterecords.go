@@ -71,13 +71,9 @@ func awaitLowWatermarks(ctx context.Context, deletions []recordDeletion, timeout
 		}
 	}
 	if waiting {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		select {
-		case <-w.C:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		w.Wait(ctx)
 	}
 	for i := range deletions {
 		d := &deletions[i]

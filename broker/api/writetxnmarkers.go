@@ -176,19 +176,15 @@ func markerRefusal(err error) error {
 // await waits until what was appended is committed, and notes what became of it.
 func (m *markers) await(ctx context.Context) {
 	w := replica.NewWaiter()
-	waiting := false
 	for i := range m.parts {
-		if end := m.parts[i].end(); end > 0 && m.parts[i].partition.AwaitOffset(end, m.parts[i].epoch, w) {
-			waiting = true
+		if end := m.parts[i].end(); end > 0 {
+			m.parts[i].partition.AwaitOffset(end, m.parts[i].epoch, w)
 		}
 	}
-	if waiting {
-		select {
-		case <-w.C:
-		case <-ctx.Done():
-			for i := range m.parts {
-				m.parts[i].partition.ForgetOffset(w)
-			}
+	w.Wait(ctx)
+	if w.Outstanding() {
+		for i := range m.parts {
+			m.parts[i].partition.ForgetOffset(w)
 		}
 	}
 	for i := range m.parts {

@@ -1,6 +1,9 @@
 package replica
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // Waiter lets one goroutine wait for events on many partitions. It is reused: Reset, register with partitions, wait on C,
 // take back what is still registered. One goroutine owns it; partitions only signal it.
@@ -38,8 +41,20 @@ func (w *Waiter) reached() {
 	}
 }
 
-// Outstanding reports whether an offset is still awaited.
+// Outstanding reports whether an offset is still awaited. C alone does not tell: what is registered first may be reached before
+// the next is registered, and wakes the owner then, too.
 func (w *Waiter) Outstanding() bool { return w.offsets.Load() > 0 }
+
+// Wait returns when no offset is awaited any more, or ctx ends.
+func (w *Waiter) Wait(ctx context.Context) {
+	for w.Outstanding() {
+		select {
+		case <-w.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // arrived counts bytes off what lacks; the owner wakes when nothing lacks any more. It reports whether it has to be
 // notified, too.
