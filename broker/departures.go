@@ -15,11 +15,12 @@ var departureProbes = [...]time.Duration{0, 5 * time.Millisecond, 15 * time.Mill
 
 const (
 	// After a departure was told, so long is waited for the image to say so.
-	departurePatience = 4500 * time.Millisecond
+	departurePatience = 2500 * time.Millisecond
 	departureLook     = 2 * time.Millisecond // between looks at the image
 	// A client that would be told of a broker whose departure is being decided waits at most so long: where that was the
-	// controller, another is elected first. To be told of the dead one costs some clients five seconds. kcat waits for five.
-	departureHold = 4 * time.Second
+	// controller, another is elected first. To be told of the dead one costs some clients five seconds; where a majority is gone
+	// nothing is decided, and who looks for the reason waits for as long as this.
+	departureHold = 2 * time.Second
 )
 
 // departuresConfig is what departures need of the rest of the node.
