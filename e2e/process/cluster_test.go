@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +123,18 @@ func awaitSaid(t *testing.T, said *lockedText, text string) {
 	})
 }
 
+func awaitListening(t *testing.T, address string) {
+	t.Helper()
+	harness.Await(t, "a listener at "+address, time.Minute, func(ctx context.Context) error {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", address)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	})
+}
+
 func TestDevClusterSurvivesAKillAndTakesTheNodeBack(t *testing.T) {
 	d := startDevCluster(t, t.TempDir())
 	pids := map[int]bool{d.cmd.Process.Pid: true}
@@ -152,6 +165,7 @@ func TestDevClusterSurvivesAKillAndTakesTheNodeBack(t *testing.T) {
 			t.Errorf("the node that came back, after SIGTERM: %v", err)
 		}
 	}()
+	awaitListening(t, first.Kafka) // others may lead so soon that the client has metadata of before the kill, which it takes for good for a moment
 	d.awaitInSync(cl, 3)
 	if n := count(t, d.ready.Nodes[1].Kafka, "kept"); n != 20 {
 		t.Errorf("%d records, 20 were acknowledged", n)
