@@ -23,8 +23,7 @@ import (
 const clientsOfTheEnding = 300
 
 // The first client that sees the end of a killed broker asks the others who leads. They have had less time to see it, and
-// tell of new leaders. A machine
-// that is so busy that an election takes longer than such an answer waits is forgiven twice.
+// tell of new leaders. A machine that is so busy that an election takes longer than such an answer waits is forgiven twice.
 func TestFirstToSeeTheEndOfABrokerIsToldOfNewLeaders(t *testing.T) {
 	c := harness.StartCluster(t, harness.ClusterConfig{})
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Addresses()...), kgo.MetadataMinAge(50*time.Millisecond))

@@ -25,8 +25,8 @@ const (
 // errBarred is what a leader is told that orders a member to succeed it that does not stand for election.
 var errBarred = errors.New("the disk of this member takes no entries")
 
-// transport is hashicorp/raft's network transport with three things added for a leader: it keeps account of what followers
-// have answered; it tells followers at once what has become committed, which hashicorp/raft leaves for the next entry or
+// transport is hashicorp/raft's network transport with things added for a leader: it keeps account of what followers have
+// answered, and requests of when; it tells followers at once what has become committed, which hashicorp/raft leaves for the next entry or
 // the next tick; and it tries to reach a follower that is away as often as is useful, where hashicorp/raft would wait up to
 // ten seconds after a longer absence.
 type transport struct {
