@@ -33,11 +33,7 @@ func (s *Service) offsetCommit(ctx context.Context, who Caller, r *kmsg.OffsetCo
 // OffsetFetch tells the committed offsets of one group. Topics must have their names; nil Topics asks for all. The
 // answer has no topic ids for those. requireStable refuses offsets that an open transaction is about to change.
 func (s *Service) OffsetFetch(ctx context.Context, who Caller, r *kmsg.OffsetFetchRequestGroup, requireStable bool) kmsg.OffsetFetchResponseGroup {
-	key := groupKey{who.Tenant, r.Group}
-	answer, err := s.ask(ctx, key, fetchRequest{key, r, requireStable})
-	if err == nil && s.cfg.Doubtful != nil && s.cfg.Doubtful(s.partitionOf(key)) {
-		err = kerr.NotCoordinator // older offsets would be read anew, by who processes exactly once, too
-	}
+	answer, err := s.fetchOffsets(ctx, fetchRequest{groupKey{who.Tenant, r.Group}, r, requireStable})
 	if err == nil {
 		return *answer.(*kmsg.OffsetFetchResponseGroup)
 	}
@@ -47,6 +43,24 @@ func (s *Service) OffsetFetch(ctx context.Context, who Caller, r *kmsg.OffsetFet
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group, resp.ErrorCode = r.Group, err.Code
 	return resp
+}
+
+// fetchOffsets tells no offsets that may be old: they would be read anew, by who processes exactly once, too. The answer may
+// wait for records before it that nobody can commit any more, so it is asked before, too.
+func (s *Service) fetchOffsets(ctx context.Context, r fetchRequest) (any, *kerr.Error) {
+	partition := s.partitionOf(r.key)
+	if s.doubtful(partition) {
+		return nil, kerr.NotCoordinator
+	}
+	answer, err := s.ask(ctx, r.key, r)
+	if err == nil && s.doubtful(partition) {
+		err = kerr.NotCoordinator
+	}
+	return answer, err
+}
+
+func (s *Service) doubtful(partition int32) bool {
+	return s.cfg.Doubtful != nil && s.cfg.Doubtful(partition)
 }
 
 // OffsetDelete deletes offsets of topics that exist.

@@ -388,3 +388,37 @@ func TestSettingsChangeWithinASecond(t *testing.T) {
 }
 
 func beatCode(r *kmsg.HeartbeatResponse, _ *Watch) int16 { return r.ErrorCode }
+
+// uncommitted is a memory log whose writes nobody commits.
+type uncommitted struct{ *memoryLog }
+
+func (uncommitted) AwaitCommitted(int32, int64, int32, func(error)) {}
+
+// Who was cut off from all others may not tell offsets, and need not wait for writes that nobody commits to say so.
+func TestAFormerCoordinatorRefusesOffsetsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := uncommitted{&memoryLog{partitions: map[int32][]record.Batch{}}}
+		doubtful := false
+		s := New(Config{Log: l, PartitionCount: func() int32 { return 1 }, Doubtful: func(int32) bool { return doubtful }})
+		defer s.Close()
+		s.OnElection(0, 0)
+		synctest.Wait()
+		commit := kmsg.NewPtrOffsetCommitRequest()
+		commit.Version, commit.Group, commit.Generation = 9, "a", -1
+		commit.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: "t", Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Offset: 1}}}}
+		var writing sync.WaitGroup
+		writing.Go(func() { s.OffsetCommit(context.Background(), caller("c"), commit) })
+		synctest.Wait()
+
+		doubtful = true
+		asked := time.Now()
+		if got := fetch(s, "a", "t"); got != fmt.Sprint(kerr.NotCoordinator.Code) || time.Since(asked) > 0 {
+			t.Errorf("%s after %v", got, time.Since(asked))
+		}
+		doubtful = false
+		if got := fetch(s, "a", "t"); got != fmt.Sprint(kerr.NotCoordinator.Code) || time.Since(asked) == 0 {
+			t.Errorf("who does not doubt waits for what was written before: %s after %v", got, time.Since(asked))
+		}
+		writing.Wait()
+	})
+}

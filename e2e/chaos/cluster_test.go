@@ -141,21 +141,50 @@ func (s *scene) leader(partition int32) *harness.Node {
 	return s.Node(int(id))
 }
 
-// awaitInSync waits until every replica of the topic is in sync.
+// awaitInSync waits until every replica of the topic is in sync, as every node that runs says: one that was cut off tells what
+// it knew before until it hears of what was decided meanwhile.
 func (s *scene) awaitInSync(within time.Duration) {
 	s.t.Helper()
-	harness.Await(s.t, "all replicas in sync", within, func(ctx context.Context) error {
-		partitions, err := s.partitions(ctx)
-		if err != nil {
-			return err
+	harness.Await(s.t, "all replicas in sync", within, s.allInSync)
+}
+
+func (s *scene) allInSync(ctx context.Context) error {
+	for _, n := range s.Nodes() {
+		if !n.Running() {
+			continue
 		}
-		for _, p := range partitions {
-			if p.Leader < 1 || len(p.ISR) != len(p.Replicas) {
-				return fmt.Errorf("partition %d has leader %d and ISR %v of %v", p.Partition, p.Leader, p.ISR, p.Replicas)
-			}
+		if err := inSyncAt(ctx, n); err != nil {
+			return fmt.Errorf("node %d: %w", n.ID(), err)
 		}
-		return nil
-	})
+	}
+	return nil
+}
+
+// inSyncAt asks one node, and nobody else, whether all replicas of the topic are in sync.
+func inSyncAt(ctx context.Context, node *harness.Node) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(node.Address()), kgo.DialTimeout(time.Second))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr("chaos")}}
+	response, err := cl.SeedBrokers()[0].Request(ctx, request)
+	if err != nil {
+		return err
+	}
+	topic := response.(*kmsg.MetadataResponse).Topics[0]
+	if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
+		return err
+	}
+	for _, p := range topic.Partitions {
+		if p.Leader < 1 || len(p.ISR) != len(p.Replicas) {
+			return fmt.Errorf("partition %d has leader %d and ISR %v of %v", p.Partition, p.Leader, p.ISR, p.Replicas)
+		}
+	}
+	return nil
 }
 
 // awaitVoters waits until the metadata quorum is whole, and has been for two seconds: as many voters as nodes, nobody else,

@@ -177,8 +177,7 @@ func (s *scene) settleDamaged(victim *harness.Node, keeps bool) {
 
 func (s *scene) inSyncWithin(limit time.Duration) bool {
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		partitions, err := s.partitions(s.t.Context())
-		if err == nil && !slices.ContainsFunc(partitions.Sorted(), func(p kadm.PartitionDetail) bool { return len(p.ISR) != len(p.Replicas) }) {
+		if s.allInSync(s.t.Context()) == nil {
 			return true
 		}
 	}
