@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/millrace-io/millrace/broker/record"
 )
 
@@ -46,7 +48,7 @@ func (p *partition) load() {
 			r.work.Done()
 			return
 		}
-		r.cfg.Logger.Error("cannot load coordinator shard", "topic", r.cfg.Name, "partition", p.id, "retryIn", pause, "err", err)
+		p.logUnloaded(err, pause)
 		select {
 		case <-time.After(pause):
 		case <-r.ctx.Done():
@@ -54,6 +56,17 @@ func (p *partition) load() {
 			return
 		}
 	}
+}
+
+// logUnloaded tells of a load that failed. That others lead the partition by now is no fault: the replicas hear of it before the
+// coordinator, which is told next.
+func (p *partition) logUnloaded(err error, pause time.Duration) {
+	level := slog.LevelError
+	if errors.Is(err, kerr.NotLeaderForPartition) || errors.Is(err, kerr.UnknownTopicOrPartition) {
+		level = slog.LevelDebug
+	}
+	r := p.runtime
+	r.cfg.Logger.Log(r.ctx, level, "cannot load coordinator shard", "topic", r.cfg.Name, "partition", p.id, "retryIn", pause, "err", err)
 }
 
 // activate opens the shard to requests. Whatever was read counts as committed only when the log says so.

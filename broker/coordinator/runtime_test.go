@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -300,6 +301,35 @@ func TestWhileItLoads(t *testing.T) {
 		expect(t, "loaded", w.ask(count{}), "0 <nil>")
 		if _, loaded := w.Partitions(); loaded != 1 {
 			t.Errorf("%d loaded", loaded)
+		}
+	})
+}
+
+// A process that was paused hears in one go that it leads a partition and that it does not any more: the log is another's before
+// the shard is given up, and nobody is to be woken for that.
+func TestAPartitionThatIsLostWhileItLoadsIsNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1<<20)
+		var told bytes.Buffer
+		w.cfg.Logger = slog.New(slog.NewTextHandler(&told, nil))
+		for _, tt := range []struct {
+			err  error
+			loud bool
+		}{
+			{fmt.Errorf("find the start: %w", kerr.NotLeaderForPartition), false},
+			{fmt.Errorf("find the start: %w", kerr.UnknownTopicOrPartition), false},
+			{errDisk, true},
+		} {
+			told.Reset()
+			w.log.set(func() { w.log.readErr = tt.err })
+			w.OnElection(0, 3)
+			synctest.Wait()
+			w.OnResignation(0)
+			time.Sleep(maxLoadPause)
+			synctest.Wait()
+			if loud := strings.Contains(told.String(), "level=ERROR"); loud != tt.loud {
+				t.Errorf("%v: told %q", tt.err, told.String())
+			}
 		}
 	})
 }
