@@ -17,7 +17,7 @@ const (
 
 // absences know which brokers have no process any more. It is asked of their addresses, again and again, while this broker's
 // session is not held: a leader without a controller wants to know it of replicas that do not fetch (see
-// replica.Partition.Doubtful).
+// replica.Partition.Standing).
 type absences struct {
 	nodeID  int32
 	image   func() *image.Image

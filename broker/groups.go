@@ -14,7 +14,7 @@ func (b *Broker) newGroups() *group.Service {
 	offsets := &internalLog{replicas: b.replicas, topic: offsetsTopic}
 	return group.New(group.Config{
 		Log:            offsets,
-		PartitionCount: b.partitionCount(offsetsTopic), Doubtful: offsets.doubtful, Settings: b.groupSettings,
+		PartitionCount: b.partitionCount(offsetsTopic), Leaderships: offsets, Settings: b.groupSettings,
 		Topics:      func() group.Topics { return groupTopics{b.metadata.Image()} },
 		ShareStates: groupShares{b},
 		Clock:       b.clock, Logger: b.logger, Registerer: b.registry,

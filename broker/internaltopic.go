@@ -2,7 +2,10 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/millrace-io/millrace/broker/coordinator"
 	"github.com/millrace-io/millrace/broker/log"
@@ -97,10 +100,29 @@ func (i *internalLog) Read(_ context.Context, number int32, offset int64, maxByt
 	return data, end, nil
 }
 
-// doubtful reports that another broker may lead a partition meanwhile.
-func (i *internalLog) doubtful(number int32) bool {
+// Standing implements group.Leaderships. Where this broker does not lead there is nothing to doubt.
+func (i *internalLog) Standing(number int32) (leaderEpoch int32, doubtful bool) {
 	p, err := i.partition(number)
-	return err == nil && p.Doubtful()
+	if err != nil {
+		return -1, false
+	}
+	leaderEpoch = p.LeaderEpoch()
+	return leaderEpoch, p.Standing(leaderEpoch) == replica.Doubtful
+}
+
+// Confirm implements group.Leaderships.
+func (i *internalLog) Confirm(ctx context.Context, number, leaderEpoch int32) bool {
+	p, err := i.partition(number)
+	if err != nil {
+		return errors.Is(err, kerr.KafkaStorageError) // what is told comes from memory
+	}
+	switch p.Standing(leaderEpoch) {
+	case replica.Sure:
+		return true
+	case replica.Unsure:
+		return i.replicas.Confirm(ctx, replica.Claim{Partition: p, LeaderEpoch: leaderEpoch})[0]
+	}
+	return false
 }
 
 // LogStartOffset returns the first offset of a partition's log.

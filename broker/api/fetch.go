@@ -59,6 +59,7 @@ type fetchTarget struct {
 	logStartOffset int64
 	leaderEpoch    int32 // in which the partition was read
 	preferred      int32 // the replica that the client should rather read from; -1: this one
+	unconfirmed    bool  // whether the code may be told depends on who follows this leader
 	slice          log.Slice
 	aborted        []log.AbortedTransaction
 	divergingEpoch int32 // -1: none
@@ -111,16 +112,17 @@ func (s *session) handleFetch(req *server.Request, w *server.Writer) error {
 	}
 	f.limits.minBytes = min(f.limits.minBytes, f.limits.maxBytes)
 	f.deadline = f.began.Add(time.Duration(r.MaxWaitMillis) * time.Millisecond)
-	return s.finishFetch(w)
+	return s.finishFetch(w, true)
 }
 
-// finishFetch answers the request once there is enough, or suspends it.
-func (s *session) finishFetch(w *server.Writer) error {
+// finishFetch answers the request once there is enough, or suspends it. mayAsk says that there is time to ask other brokers.
+func (s *session) finishFetch(w *server.Writer, mayAsk bool) error {
 	f := &s.fetch
 	if err := s.gather(w); err != nil || f.suspended {
 		return err
 	}
 	defer f.release()
+	s.settleBeyond(mayAsk)
 	if f.parked {
 		w.Unpark()
 	}
@@ -230,7 +232,7 @@ func (s *session) read(limits fetchLimits) (bytes int, urgent bool) {
 	f := &s.fetch
 	for i := range f.targets {
 		t := &f.targets[i]
-		t.highWatermark, t.lastStable, t.logStartOffset, t.divergingEpoch, t.preferred, t.code = -1, -1, -1, -1, -1, 0
+		t.highWatermark, t.lastStable, t.logStartOffset, t.divergingEpoch, t.preferred, t.code, t.unconfirmed = -1, -1, -1, -1, -1, 0, false
 		if err := s.readTarget(t, limits, limits.maxBytes-bytes, bytes == 0); err != nil {
 			code, _ := protocolError(err)
 			t.code = fetchCode(code, limits.version)
@@ -277,13 +279,13 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 	}
 	l := p.Log()
 	if diverging, err := diverges(t, p); diverging || err != nil {
-		return beyond(p, err)
+		return t.beyond(err)
 	}
 	if t.FetchOffset > p.LogEndOffset() && !p.Leads() {
 		return kerr.OffsetNotAvailable
 	}
 	if t.FetchOffset < t.logStartOffset || t.FetchOffset > p.LogEndOffset() {
-		return beyond(p, kerr.OffsetOutOfRange)
+		return t.beyond(kerr.OffsetOutOfRange)
 	}
 	if t.preferred = p.PreferredReplica(limits.rack, t.FetchOffset); t.preferred >= 0 {
 		return nil
@@ -312,11 +314,41 @@ func (s *session) readTarget(t *fetchTarget, limits fetchLimits, room int, first
 
 // beyond is what a reader is told whose position is not in the log. A leader that may have a successor does not say that it
 // is out of range: the reader was there, and would begin again at the start or the end.
-func beyond(p *replica.Partition, err error) error {
-	if errors.Is(err, kerr.OffsetOutOfRange) && p.Doubtful() {
+func (t *fetchTarget) beyond(err error) error {
+	p := t.partition
+	if !errors.Is(err, kerr.OffsetOutOfRange) || !p.Leads() && p.LeaderEpoch() == t.leaderEpoch {
+		return err // a follower's
+	}
+	switch p.Standing(t.leaderEpoch) {
+	case replica.Doubtful:
 		return kerr.NotLeaderForPartition
+	case replica.Unsure:
+		t.unconfirmed = true
 	}
 	return err
+}
+
+// settleBeyond asks whether what may be old is not; see beyond. Where there is no time for that, the client asks again.
+func (s *session) settleBeyond(mayAsk bool) {
+	var claims []replica.Claim
+	var open []*fetchTarget
+	for i := range s.fetch.targets {
+		if t := &s.fetch.targets[i]; t.unconfirmed {
+			claims, open = append(claims, replica.Claim{Partition: t.partition, LeaderEpoch: t.leaderEpoch}), append(open, t)
+		}
+	}
+	if len(claims) == 0 {
+		return
+	}
+	confirmed := make([]bool, len(claims))
+	if mayAsk {
+		confirmed = s.services.Replicas.Confirm(s.call.Context, claims...)
+	}
+	for i, t := range open {
+		if !confirmed[i] {
+			t.code = kerr.NotLeaderForPartition.Code
+		}
+	}
 }
 
 // findForReader finds the partition. From version 11 on clients may read from followers, too (KIP-392).

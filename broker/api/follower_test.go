@@ -32,11 +32,13 @@ type trio struct {
 	internal map[[2]int32]string
 	image    *image.Image
 	index    uint64
+	cluster  []func(*replica.Cluster) // change what replicas know of each other
+	deaf     int32                    // this broker does not hear of changes; 0: all do
 }
 
-func startTrio(t testing.TB) *trio {
+func startTrio(t testing.TB, cluster ...func(*replica.Cluster)) *trio {
 	t.Helper()
-	c := &trio{t: t, nodes: map[int32]*testNode{}, internal: map[[2]int32]string{}, image: image.Empty()}
+	c := &trio{t: t, nodes: map[int32]*testNode{}, internal: map[[2]int32]string{}, image: image.Empty(), cluster: cluster}
 	for id := int32(1); id <= 3; id++ {
 		c.nodes[id] = c.start(id)
 	}
@@ -61,8 +63,11 @@ func (c *trio) start(id int32) *testNode {
 		t.Fatal(err)
 	}
 	settings := config.NewResolver(id, nil)
-	n.replicas, err = replica.New(replica.Config{NodeID: id, Dirs: []*log.Dir{n.dir}, Settings: settings, Clock: time.Now, Logger: logger,
-		Cluster: replica.Cluster{Leaders: trioLeaders{c, id}, BrokerEpoch: func() int64 { return 100 + int64(id) }, RackAware: true}})
+	cluster := replica.Cluster{Leaders: trioLeaders{c, id}, BrokerEpoch: func() int64 { return 100 + int64(id) }, RackAware: true}
+	for _, change := range c.cluster {
+		change(&cluster)
+	}
+	n.replicas, err = replica.New(replica.Config{NodeID: id, Dirs: []*log.Dir{n.dir}, Settings: settings, Clock: time.Now, Logger: logger, Cluster: cluster})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +125,9 @@ func (c *trio) edit(change func(*image.Edit) error) {
 	delta := changes.Delta(c.image, next)
 	c.image = next
 	for id := int32(1); id <= 3; id++ {
-		c.nodes[id].replicas.Apply(delta)
+		if id != c.deaf {
+			c.nodes[id].replicas.Apply(delta)
+		}
 	}
 }
 
@@ -171,6 +178,9 @@ func (l trioLeaders) Do(ctx context.Context, nodeID int32, req kmsg.Request) (km
 		return nil, err
 	}
 	defer conn.Close()
+	if req.GetVersion() == 0 {
+		req.SetVersion(req.MaxVersion())
+	}
 	resp := req.ResponseKind()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	_, err = conn.DoInto(req, resp, nil, time.Minute)

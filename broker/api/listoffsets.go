@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -12,7 +14,8 @@ import (
 // ListOffsets (key 2), versions 1 to 11.
 // Kafka: KafkaApis.handleListOffsetRequest, ReplicaManager.fetchOffset, UnifiedLog.fetchOffsetByTimestamp.
 //
-// Deviations: topics are answered in the order of the request; Kafka's order is that of a hash map.
+// Deviations: topics are answered in the order of the request; Kafka's order is that of a hash map. A leader that may have a
+// successor answers NOT_LEADER_OR_FOLLOWER to clients that name no leader epoch (replica.Partition.Standing).
 
 // Timestamps that ask for an offset by its meaning.
 const (
@@ -44,6 +47,7 @@ func timestampSupported(timestamp int64, version int16) bool {
 func listOffsets(s *Services, c *Call, r *kmsg.ListOffsetsRequest) kmsg.Response {
 	answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
 	twice, answered := duplicates(r), map[topicPartition]bool{}
+	var open unconfirmedOffsets
 	for _, t := range r.Topics {
 		if len(t.Partitions) == 0 {
 			continue
@@ -67,7 +71,10 @@ func listOffsets(s *Services, c *Call, r *kmsg.ListOffsetsRequest) kmsg.Response
 			case !timestampSupported(asked.Timestamp, c.Version):
 				err = kerr.UnsupportedVersion
 			default:
-				found, err = s.listOffset(c, t.Topic, asked, r)
+				var claim replica.Claim
+				if found, claim, err = s.listOffset(c, t.Topic, asked, r); claim.Partition != nil {
+					open.add(claim, len(answer.Topics), len(topic.Partitions))
+				}
 			}
 			p := kmsg.NewListOffsetsResponseTopicPartition()
 			p.Partition, p.Offset, p.Timestamp, p.LeaderEpoch = asked.Partition, found.Offset, found.TimestampMillis, found.LeaderEpoch
@@ -76,7 +83,34 @@ func listOffsets(s *Services, c *Call, r *kmsg.ListOffsetsRequest) kmsg.Response
 		}
 		answer.Topics = append(answer.Topics, topic)
 	}
+	open.settle(c.Context, s.Replicas, answer)
 	return answer
+}
+
+// unconfirmedOffsets are those that may be old, of a leader that has lost its controller, until others say that they follow
+// it. All of a request are asked for together.
+type unconfirmedOffsets struct {
+	claims []replica.Claim
+	places [][2]int // in the answer: topic and partition
+}
+
+func (u *unconfirmedOffsets) add(claim replica.Claim, topic, partition int) {
+	u.claims, u.places = append(u.claims, claim), append(u.places, [2]int{topic, partition})
+}
+
+// settle takes out of the answer what is not confirmed.
+func (u *unconfirmedOffsets) settle(ctx context.Context, replicas *replica.Manager, answer *kmsg.ListOffsetsResponse) {
+	if len(u.claims) == 0 {
+		return
+	}
+	for i, confirmed := range replicas.Confirm(ctx, u.claims...) {
+		if confirmed {
+			continue
+		}
+		p := &answer.Topics[u.places[i][0]].Partitions[u.places[i][1]]
+		none := notFound()
+		p.Offset, p.Timestamp, p.LeaderEpoch, p.ErrorCode = none.Offset, none.TimestampMillis, none.LeaderEpoch, kerr.NotLeaderForPartition.Code
+	}
 }
 
 type topicPartition struct {
@@ -102,16 +136,27 @@ func notFound() log.TimestampOffset {
 	return log.TimestampOffset{Offset: -1, TimestampMillis: -1, LeaderEpoch: -1}
 }
 
-func (s *Services) listOffset(c *Call, topic string, asked kmsg.ListOffsetsRequestTopicPartition, r *kmsg.ListOffsetsRequest) (log.TimestampOffset, error) {
+// listOffset returns with the offset a claim, where it may only be told once that is confirmed. Who names the leader epoch has
+// not heard of a later one, and need not be kept from going back.
+func (s *Services) listOffset(c *Call, topic string, asked kmsg.ListOffsetsRequestTopicPartition, r *kmsg.ListOffsetsRequest) (found log.TimestampOffset, open replica.Claim, err error) {
 	p, kafkaErr := s.Replicas.ByNameAt(c.Identity.Tenant, topic, asked.Partition, asked.CurrentLeaderEpoch)
 	if kafkaErr != nil {
-		return notFound(), kafkaErr
+		return notFound(), open, kafkaErr
 	}
-	found, err := findOffset(p, asked, r)
-	if asked.CurrentLeaderEpoch < 0 && r.ReplicaID < 0 && p.Doubtful() {
-		return notFound(), kerr.NotLeaderForPartition // who names the epoch has not heard of a later one
+	epoch := p.LeaderEpoch()
+	found, err = findOffset(p, asked, r)
+	if asked.CurrentLeaderEpoch >= 0 || r.ReplicaID >= 0 {
+		return found, open, err
 	}
-	return found, err
+	switch p.Standing(epoch) {
+	case replica.Doubtful:
+		return notFound(), open, kerr.NotLeaderForPartition
+	case replica.Unsure:
+		if err == nil {
+			open = replica.Claim{Partition: p, LeaderEpoch: epoch}
+		}
+	}
+	return found, open, err
 }
 
 func findOffset(p *replica.Partition, asked kmsg.ListOffsetsRequestTopicPartition, r *kmsg.ListOffsetsRequest) (log.TimestampOffset, error) {

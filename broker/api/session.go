@@ -145,7 +145,7 @@ func (s *session) Resume(w *server.Writer) error {
 		err = s.finishFollower(w)
 	} else {
 		s.unwatch()
-		err = s.finishFetch(w)
+		err = s.finishFetch(w, false) // perhaps on the goroutine of who brings news
 	}
 	if !s.fetch.suspended {
 		s.api.metrics.served(int16(kmsg.Fetch), 1, s.services.Clock().Sub(began))

@@ -48,19 +48,19 @@ func (s *Service) OffsetFetch(ctx context.Context, who Caller, r *kmsg.OffsetFet
 // fetchOffsets tells no offsets that may be old: they would be read anew, by who processes exactly once, too. The answer may
 // wait for records before it that nobody can commit any more, so it is asked before, too.
 func (s *Service) fetchOffsets(ctx context.Context, r fetchRequest) (any, *kerr.Error) {
+	if s.cfg.Leaderships == nil {
+		return s.ask(ctx, r.key, r)
+	}
 	partition := s.partitionOf(r.key)
-	if s.doubtful(partition) {
+	leaderEpoch, doubtful := s.cfg.Leaderships.Standing(partition)
+	if doubtful {
 		return nil, kerr.NotCoordinator
 	}
 	answer, err := s.ask(ctx, r.key, r)
-	if err == nil && s.doubtful(partition) {
+	if err == nil && !s.cfg.Leaderships.Confirm(ctx, partition, leaderEpoch) {
 		err = kerr.NotCoordinator
 	}
 	return answer, err
-}
-
-func (s *Service) doubtful(partition int32) bool {
-	return s.cfg.Doubtful != nil && s.cfg.Doubtful(partition)
 }
 
 // OffsetDelete deletes offsets of topics that exist.

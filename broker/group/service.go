@@ -19,13 +19,22 @@ const maxNameBytes = 16384
 type Config struct {
 	Log            coordinator.Log       // of __consumer_offsets
 	PartitionCount func() int32          // of __consumer_offsets; 0 while the topic does not exist
-	Doubtful       func(int32) bool      // somebody else may lead a partition meanwhile; nil: never
+	Leaderships    Leaderships           // of its partitions; nil: nobody else can lead one
 	Settings       func() Settings       // nil: DefaultSettings
 	Topics         func() Topics         // the topics of the cluster, as they are now; nil: there are none
 	ShareStates    ShareStates           // of share groups; nil: there are none, so that nothing is assigned to share groups
 	Clock          func() time.Time      // nil: time.Now
 	Logger         *slog.Logger          // nil: discards
 	Registerer     prometheus.Registerer // nil: no metrics
+}
+
+// Leaderships say whether another broker may lead a partition of __consumer_offsets without this one knowing of it.
+type Leaderships interface {
+	// Standing returns the leader epoch in which this broker leads, and whether that is in doubt. It does not wait.
+	Standing(partition int32) (leaderEpoch int32, doubtful bool)
+	// Confirm reports that what was read in a leader epoch is no older than what anybody was told before. It asks others where
+	// it has to.
+	Confirm(ctx context.Context, partition, leaderEpoch int32) bool
 }
 
 // Service is the group coordinator of one broker. Its methods named after Kafka APIs block until the answer is ready,

@@ -394,12 +394,25 @@ type uncommitted struct{ *memoryLog }
 
 func (uncommitted) AwaitCommitted(int32, int64, int32, func(error)) {}
 
+// leaderships are those of a broker that may have a successor.
+type leaderships struct {
+	doubtful, succeeded bool
+	confirming          int // times that others were asked
+}
+
+func (l *leaderships) Standing(int32) (leaderEpoch int32, doubtful bool) { return 7, l.doubtful }
+
+func (l *leaderships) Confirm(_ context.Context, _, leaderEpoch int32) bool {
+	l.confirming++
+	return leaderEpoch == 7 && !l.succeeded
+}
+
 // Who was cut off from all others may not tell offsets, and need not wait for writes that nobody commits to say so.
 func TestAFormerCoordinatorRefusesOffsetsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := uncommitted{&memoryLog{partitions: map[int32][]record.Batch{}}}
-		doubtful := false
-		s := New(Config{Log: l, PartitionCount: func() int32 { return 1 }, Doubtful: func(int32) bool { return doubtful }})
+		led := &leaderships{}
+		s := New(Config{Log: l, PartitionCount: func() int32 { return 1 }, Leaderships: led})
 		defer s.Close()
 		s.OnElection(0, 0)
 		synctest.Wait()
@@ -410,15 +423,33 @@ func TestAFormerCoordinatorRefusesOffsetsAtOnce(t *testing.T) {
 		writing.Go(func() { s.OffsetCommit(context.Background(), caller("c"), commit) })
 		synctest.Wait()
 
-		doubtful = true
+		led.doubtful = true
 		asked := time.Now()
 		if got := fetch(s, "a", "t"); got != fmt.Sprint(kerr.NotCoordinator.Code) || time.Since(asked) > 0 {
 			t.Errorf("%s after %v", got, time.Since(asked))
 		}
-		doubtful = false
+		led.doubtful = false
 		if got := fetch(s, "a", "t"); got != fmt.Sprint(kerr.NotCoordinator.Code) || time.Since(asked) == 0 {
 			t.Errorf("who does not doubt waits for what was written before: %s after %v", got, time.Since(asked))
 		}
 		writing.Wait()
+	})
+}
+
+// Offsets that were read while somebody else may have been elected are told only if nobody was.
+func TestOffsetsAreToldIfNobodyElseWasElected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &leaderships{}
+		s := New(Config{Log: &memoryLog{partitions: map[int32][]record.Batch{}}, PartitionCount: func() int32 { return 1 }, Leaderships: l})
+		defer s.Close()
+		s.OnElection(0, 0)
+		synctest.Wait()
+		if got := fetch(s, "a", "t"); got == fmt.Sprint(kerr.NotCoordinator.Code) || l.confirming != 1 {
+			t.Errorf("%s, after others were asked %d times", got, l.confirming)
+		}
+		l.succeeded = true
+		if got := fetch(s, "a", "t"); got != fmt.Sprint(kerr.NotCoordinator.Code) {
+			t.Errorf("with a successor: %s", got)
+		}
 	})
 }

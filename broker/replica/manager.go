@@ -62,11 +62,12 @@ type Manager struct {
 	cancel context.CancelFunc // ends the cleaner and the proposer
 	group  sync.WaitGroup
 
-	fetchers *fetchers            // fixed after New
-	proposer *proposer            // fixed after New
-	cleaner  *compact.Cleaner     // fixed after New
-	scrubber *scrub.Scrubber      // fixed after New
-	current  atomic.Pointer[view] // of the last delta
+	fetchers  *fetchers            // fixed after New
+	proposer  *proposer            // fixed after New
+	confirmer *confirmer           // fixed after New
+	cleaner   *compact.Cleaner     // fixed after New
+	scrubber  *scrub.Scrubber      // fixed after New
+	current   atomic.Pointer[view] // of the last delta
 
 	someIrregular atomic.Bool // Irregular has returned something, or might
 
@@ -110,7 +111,7 @@ func New(cfg Config) (*Manager, error) {
 	m.cfg.setDefaults()
 	m.see(image.Empty())
 	m.configureThrottles(image.Empty())
-	m.fetchers, m.proposer = newFetchers(m), newProposer(m)
+	m.fetchers, m.proposer, m.confirmer = newFetchers(m), newProposer(m), newConfirmer(m)
 	for _, dir := range cfg.Dirs {
 		m.dirLoad[dir] = 0
 		for _, tp := range dir.Partitions() {
@@ -156,6 +157,7 @@ func New(cfg Config) (*Manager, error) {
 func (m *Manager) Close() {
 	close(m.ended)
 	m.cancel()
+	m.confirmer.close()
 	m.fetchers.close()
 	m.group.Wait()
 	for _, p := range m.Partitions() {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,6 +53,10 @@ type meshNode struct {
 	lapsed  atomic.Bool    // its session at the controller may have ended
 	deaf    atomic.Bool    // it does not hear from the controller, nor the controller from it
 	cut     map[int32]bool // guarded by mu: whom this node does not reach
+
+	muffled      atomic.Bool // what it sends is lost, and so is the end of its connections
+	unregistered atomic.Bool // its registration is under way
+	inquiries    inquiries   // what it asked others of its leaderships
 }
 
 func newMesh(t *testing.T, nodes int) *mesh {
@@ -128,7 +133,7 @@ func (n *meshNode) run() {
 			Listeners: []image.Listener{{Name: "PLAINTEXT", Host: "h", Port: 1}}}})
 	})
 	manager, err := New(Config{NodeID: n.id, Dirs: []*log.Dir{dir}, CleanerDisabled: true, Settings: config.NewResolver(n.id, nil), Clock: n.now, Logger: logger,
-		Cluster: Cluster{Leaders: n, Controller: n, BrokerEpoch: func() int64 { return n.epoch }, SessionHeld: func() bool { return !n.lapsed.Load() },
+		Cluster: Cluster{Leaders: n, Controller: n, BrokerEpoch: n.brokerEpoch, SessionHeld: func() bool { return !n.lapsed.Load() },
 			Gone: func(id int32) bool { return n.sees.Load() == id }, MaxLag: 2 * time.Second,
 			FetchWait: time.Minute, FetchBackoff: 50 * time.Millisecond, RackAware: true}})
 	if err != nil {
@@ -144,6 +149,13 @@ func (n *meshNode) run() {
 	n.mu.Unlock()
 	m.mu.Unlock()
 	m.must(func(img *image.Image) (command.Group, error) { return m.controller.UnfenceBroker(img, n.id), nil })
+}
+
+func (n *meshNode) brokerEpoch() int64 {
+	if n.unregistered.Load() {
+		return -1
+	}
+	return n.epoch
 }
 
 func (n *meshNode) now() time.Time { return time.Now().Add(time.Duration(n.later.Load())) }
@@ -178,8 +190,11 @@ func (n *meshNode) reaches(other int32) (*Manager, error) {
 	cut := n.cut[other]
 	n.mu.Unlock()
 	manager := n.mesh.nodes[other].running()
-	if cut || manager == nil {
+	switch {
+	case cut:
 		return nil, errors.New("not reachable")
+	case manager == nil:
+		return nil, syscall.ECONNREFUSED
 	}
 	return manager, nil
 }
@@ -256,8 +271,14 @@ func (n *meshNode) Dial(_ context.Context, nodeID int32) (Leader, error) {
 
 // Do implements Leaders.
 func (n *meshNode) Do(ctx context.Context, nodeID int32, req kmsg.Request) (kmsg.Response, error) {
+	if n.muffled.Load() {
+		return nil, errors.New("not reachable")
+	}
 	if fetch, ok := req.(*kmsg.FetchRequest); ok {
 		return n.consume(nodeID, fetch)
+	}
+	if asked, ok := req.(*kmsg.OffsetForLeaderEpochRequest); ok {
+		return n.inquire(ctx, nodeID, asked)
 	}
 	l := newMeshLink(ctx, n, nodeID)
 	defer l.Close()
@@ -287,7 +308,9 @@ func (l *meshLink) Close() error {
 	l.cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.endSession()
+	if !l.from.muffled.Load() {
+		l.endSession()
+	}
 	return nil
 }
 
@@ -302,6 +325,10 @@ func (l *meshLink) endSession() {
 func (l *meshLink) DoInto(req kmsg.Request, resp kmsg.Response, buf []byte, _ time.Duration) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.from.muffled.Load() {
+		<-l.ctx.Done()
+		return buf, errors.New("no answer came")
+	}
 	manager, err := l.from.reaches(l.to)
 	if err != nil || l.manager != nil && l.manager != manager {
 		return buf, errors.New("connection lost")

@@ -54,7 +54,8 @@ type Settings struct {
 	Rules             record.Rules // without ZstdAllowed and TopicPartition, which depend on the request
 	MinInSyncReplicas int
 	// AckFromMemory: a record counts as held by this replica once it is appended, not only when it is flushed.
-	AckFromMemory bool
+	AckFromMemory   bool
+	UncleanElection bool // any replica may be elected where no other can
 
 	throttledLeaders   throttledReplicas // leader.replication.throttled.replicas
 	throttledFollowers throttledReplicas // follower.replication.throttled.replicas
@@ -69,7 +70,7 @@ func newSettings(s *config.TopicSettings) *Settings {
 		rules.TimestampType = record.LogAppendTime
 	}
 	return &Settings{
-		Rules: rules, MinInSyncReplicas: int(s.MinInSyncReplicas),
+		Rules: rules, MinInSyncReplicas: int(s.MinInSyncReplicas), UncleanElection: s.UncleanLeaderElection,
 		AckFromMemory: s.WriteCaching && s.FlushMessages > 1, // flush.messages=1 asks for a flush before every ack
 		Log: &log.Config{
 			SegmentBytes: int64(s.SegmentBytes), SegmentMillis: s.SegmentMillis, SegmentJitterMillis: s.SegmentJitterMillis,
