@@ -3,10 +3,10 @@
 //
 // It owns the role of each partition (leader, or follower of somebody), its high watermark, the list of those who wait
 // (produce with acks=all until a record is committed, fetch until bytes arrive), the fetchers of this broker as a follower
-// and the sessions of those who follow it, proposals of in-sync sets to the controller, the choice of a log directory for a
-// new partition, and the sweep that applies retention. Bytes, offsets and files belong to package log; what is decided
-// about in-sync sets, watermarks and truncation to package isr; which partitions exist is told by the metadata image,
-// delta by delta.
+// and the sessions of those who follow it, the question whether they still do (doubt.go, confirm.go), proposals of in-sync
+// sets to the controller, the choice of a log directory for a new partition, and the sweep that applies retention. Bytes,
+// offsets and files belong to package log; what is decided about in-sync sets, watermarks and truncation to package isr;
+// which partitions exist is told by the metadata image, delta by delta.
 //
 //	image delta -> Manager.Apply -> Partition.assume (leader | follower of a leader epoch)
 //

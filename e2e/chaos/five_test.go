@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -38,6 +39,7 @@ func TestClusterOfFiveLosesTwoAndAThird(t *testing.T) {
 	s.mustTakeNewProducer(survivors[0], "survivors", ledger)
 	s.mustRefuseTopics(survivors)
 	s.mustReadOnWithoutQuorum(survivors)
+	s.mustTellCommitted(survivors)
 
 	s.StartAll()
 	s.flow.mustProgress("with all five back", progressAfter, nil)
@@ -167,4 +169,31 @@ func (s *scene) mustReadOnWithoutQuorum(nodes []*harness.Node) {
 		})
 	}
 	s.t.Logf("without a quorum %d partitions are read to the end", len(led))
+}
+
+// mustTellCommitted wants each of the nodes to tell what a group of its own has committed.
+func (s *scene) mustTellCommitted(nodes []*harness.Node) {
+	s.t.Helper()
+	cl := newClient(s.t, nodes[0].Address())
+	defer cl.Close()
+	told := 0
+	for i := range 20 {
+		group := fmt.Sprint("without-quorum-", i)
+		ctx, cancel := context.WithTimeout(s.t.Context(), progressDuring)
+		at := kadm.NewClient(cl).FindGroupCoordinators(ctx, group)[group]
+		cancel()
+		for _, node := range nodes {
+			if at.Err != nil || at.NodeID != int32(node.ID()) {
+				continue
+			}
+			told++
+			harness.Await(s.t, fmt.Sprintf("what group %s has committed, of node %d", group, node.ID()), progressDuring, func(context.Context) error {
+				return s.direct(node).committed(group)
+			})
+		}
+	}
+	if told == 0 {
+		s.t.Fatal("no group of 20 is coordinated by those that live")
+	}
+	s.t.Logf("without a quorum the offsets of %d groups are told", told)
 }
