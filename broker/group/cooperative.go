@@ -12,16 +12,22 @@ import (
 // heartbeat in the first: after half a second with franz-go, after three with Java's client. So who has nothing to give up is
 // not answered before those who have had a moment to, and joins the second generation at once.
 //
+// Who gives something up is who has what the assignment does not name, and what a member has it says itself when it joins: its client
+// takes the difference of the same two, gives that up and joins again. What the coordinator remembers would be something else
+// where an answer was lost, a generation was interrupted before its assignment came, or the client has begun anew. The generation
+// in which a member got what it has is of no account: an assignor may pass over what is old, its member gives it up all the same.
+//
 // Kafka answers everybody at once. A member that has nothing misses nothing meanwhile; one that keeps what it has works on, but
 // its client may refuse to commit, and may forget that it had it: it is held back for a shorter time, and only if its client is known
-// to bear that (Caller.Steady).
+// to bear that (Caller.Steady). What somebody gets nobody works on, so that who gets more is held for the shortest time.
 
 const (
 	idleHold   = time.Second            // of a member that has nothing and gets nothing
 	steadyHold = 250 * time.Millisecond // of one that keeps what it has
+	gainHold   = 100 * time.Millisecond // of one that gets something
 )
 
-// ownership is the partitions of one assignment of the classic consumer protocol.
+// ownership is the partitions of one member.
 type ownership map[ownedPartition]bool
 
 type ownedPartition struct {
@@ -29,46 +35,10 @@ type ownedPartition struct {
 	number int32
 }
 
-// readOwnership returns what an assignment names; one that cannot be read names nothing.
-func readOwnership(assignment []byte) ownership {
-	if len(assignment) == 0 {
-		return nil
+func (o ownership) add(topic string, partitions []int32) {
+	for _, p := range partitions {
+		o[ownedPartition{topic, p}] = true
 	}
-	a := kmsg.NewConsumerMemberAssignment()
-	if a.ReadFrom(assignment) != nil {
-		return nil
-	}
-	all := ownership{}
-	for _, t := range a.Topics {
-		for _, p := range t.Partitions {
-			all[ownedPartition{t.Topic, p}] = true
-		}
-	}
-	return all
-}
-
-// holds returns for how long the assignment of members may be held back: of those who have nothing to give up, in a generation
-// of a cooperative protocol that takes partitions from others; nil when it takes none.
-func (g *group) holds(assignment map[string][]byte) map[*member]time.Duration {
-	if !g.isConsumer() || g.protocol == nil || !strings.HasPrefix(*g.protocol, "cooperative") {
-		return nil
-	}
-	all, taken := map[*member]time.Duration{}, false
-	for _, m := range g.members {
-		had, has := readOwnership(m.assignment), readOwnership(assignment[m.id])
-		switch {
-		case !had.isWithin(has):
-			taken = true
-		case len(has) == 0:
-			all[m] = idleHold
-		case m.steady && len(had) == len(has):
-			all[m] = steadyHold
-		}
-	}
-	if !taken {
-		return nil
-	}
-	return all
 }
 
 func (o ownership) isWithin(other ownership) bool {
@@ -80,14 +50,82 @@ func (o ownership) isWithin(other ownership) bool {
 	return true
 }
 
-// holdSync answers a member's SyncGroup after a while, unless the next rebalance comes first.
-func (s *shard) holdSync(g *group, m *member, until time.Time) {
+// readOwnership returns what an assignment names; one that cannot be read names nothing.
+func readOwnership(assignment []byte) ownership {
+	all := ownership{}
+	a := kmsg.NewConsumerMemberAssignment()
+	if len(assignment) == 0 || a.ReadFrom(assignment) != nil {
+		return all
+	}
+	for _, t := range a.Topics {
+		all.add(t.Topic, t.Partitions)
+	}
+	return all
+}
+
+// ownedBy returns what a member said that it has when it joined the generation, and whether it did: version 0 of the subscription has no
+// place for it.
+func (g *group) ownedBy(m *member) (all ownership, said bool) {
+	subscription, err := readSubscription(m.metadata(*g.protocol))
+	if err != nil || subscription.Version < 1 {
+		return nil, false
+	}
+	all = ownership{}
+	for _, t := range subscription.OwnedPartitions {
+		all.add(t.Topic, t.Partitions)
+	}
+	return all, true
+}
+
+// setHolds decides until when the assignment of members may be held back: of those who have nothing to give up, in a generation
+// of a cooperative protocol that takes partitions from others.
+func (g *group) setHolds(assignment map[string][]byte, now time.Time) {
+	for _, m := range g.members {
+		m.heldUntil = time.Time{}
+	}
+	if !g.isConsumer() || g.protocol == nil || !strings.HasPrefix(*g.protocol, "cooperative") {
+		return
+	}
+	holds, taken := make([]time.Duration, len(g.members)), false
+	for i, m := range g.members {
+		had, said := g.ownedBy(m)
+		has := readOwnership(assignment[m.id])
+		switch {
+		case !said:
+		case !had.isWithin(has):
+			taken = true
+		default:
+			holds[i] = m.holdFor(had, has)
+		}
+	}
+	if taken {
+		for i, m := range g.members {
+			m.heldUntil = now.Add(holds[i])
+		}
+	}
+}
+
+// holdFor is how long a member that keeps what it had waits for what it has now.
+func (m *member) holdFor(had, has ownership) time.Duration {
+	switch {
+	case len(has) == 0:
+		return idleHold
+	case len(had) > 0 && !m.steady:
+		return 0
+	case len(had) == len(has):
+		return steadyHold
+	}
+	return gainHold
+}
+
+// holdSync answers a member's SyncGroup when its hold is over, unless the next rebalance comes first.
+func (s *shard) holdSync(g *group, m *member) {
 	m.holding = g.newTimer(func(now time.Time, do *effects) {
 		if g.byID[m.id] == m && m.sync != 0 {
 			s.assign(g, m, now, do)
 		}
 	})
-	s.timers.schedule(m.holding, until)
+	s.timers.schedule(m.holding, m.heldUntil)
 }
 
 // endSyncs ends every SyncGroup that waits, or is held back.

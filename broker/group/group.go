@@ -60,7 +60,8 @@ type member struct {
 	isNew                  bool               // its first JoinGroup waits: it does not know its id yet
 	steady                 bool               // as Caller.Steady
 	session                *timer
-	holding                *timer // while its SyncGroup is held back (holdSync)
+	holding                *timer    // while its SyncGroup is held back (holdSync)
+	heldUntil              time.Time // of the generation: its SyncGroup is answered then, or by the next rebalance (setHolds)
 }
 
 func (m *member) metadata(protocol string) []byte {

@@ -38,7 +38,7 @@ func randomStep(rt *rapid.T, t *testing.T, w *world) {
 	member := rapid.SampledFrom([]string{"", "m1", "m2", "m3", "m4"}).Draw(rt, "member")
 	id := fmt.Sprintf("m%d", 1+int(w.last)%4)
 	instance := rapid.SampledFrom([]string{"", "", " instance=one", " instance=two"}).Draw(rt, "instance")
-	protocols := rapid.SampledFrom([]string{"range", "range,sticky", "sticky,range", "sticky"}).Draw(rt, "protocols")
+	protocols := rapid.SampledFrom([]string{"range", "range,sticky", "sticky,range", "sticky", "cooperative-sticky owns=", "cooperative-sticky owns=t-0+t-1 steady=1"}).Draw(rt, "protocols")
 	version := rapid.SampledFrom([]int{3, 5, 9}).Draw(rt, "version")
 	generation := 1
 	if g := w.shard.lookup(groupKey{defaultTenant, group}); g != nil {
@@ -51,7 +51,8 @@ func randomStep(rt *rapid.T, t *testing.T, w *world) {
 	case 0, 1, 2, 3:
 		w.run(t, fmt.Sprintf("x: join v=%d group=%s id=%s member=%s protocols=%s topics=t rebalance=30000%s", version, group, id, member, protocols, instance))
 	case 4, 5, 6:
-		w.run(t, fmt.Sprintf("x: sync group=%s member=%s gen=%d assign=m1:1,m2:2%s", group, member, generation, instance))
+		assignment := rapid.SampledFrom([]string{"assign=m1:1,m2:2", "share=m1:t-0,m2:t-1", "share=m1:t-0+t-1"}).Draw(rt, "assignment")
+		w.run(t, fmt.Sprintf("x: sync group=%s member=%s gen=%d %s%s", group, member, generation, assignment, instance))
 	case 7:
 		w.run(t, fmt.Sprintf("x: heartbeat group=%s member=%s gen=%d%s", group, member, generation, instance))
 	case 8:
@@ -135,6 +136,9 @@ func checkGroup(rt *rapid.T, w *world, g *group) map[coordinator.Ticket]bool {
 		}
 		if m.sync != 0 {
 			waiting[m.sync] = true
+		}
+		if g.state == stable && m.sync != 0 && (m.holding.index < 0 || m.holding.at.After(w.now.Add(idleHold))) {
+			rt.Fatalf("member %s is held for ever", m.id)
 		}
 		if m.session.index < 0 && m.join == 0 && m.sync == 0 {
 			rt.Fatalf("member %s in %s has no session", m.id, g.state)

@@ -399,7 +399,7 @@ func parseRequest(t *testing.T, who, verb string, args map[string]string) any {
 		for _, a := range list(args["share"]) { // member:t-0+t-1, an assignment of the consumer protocol
 			member, partitions, _ := strings.Cut(a, ":")
 			own := kmsg.NewConsumerMemberAssignment()
-			for _, name := range strings.FieldsFunc(partitions, func(c rune) bool { return c == '+' }) {
+			for _, name := range summands(partitions) {
 				topic, partition := parseTopicPartition(t, name)
 				own.Topics = append(own.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: topic, Partitions: []int32{partition}})
 			}
@@ -477,6 +477,9 @@ func parseJoin(t *testing.T, who string, key groupKey, args map[string]string) a
 		protocols = p
 	}
 	topics := subscription(list(args["topics"])...)
+	if owned, ok := args["owns"]; ok { // t-0+t-1: version 1, which says what the member has
+		topics = owningSubscription(t, owned, list(args["topics"])...)
+	}
 	for _, name := range list(protocols) {
 		r.Protocols = append(r.Protocols, kmsg.JoinGroupRequestProtocol{Name: name, Metadata: topics})
 	}
@@ -529,6 +532,20 @@ func subscription(topics ...string) []byte {
 	m.Topics = topics
 	return m.AppendTo(nil)
 }
+
+func owningSubscription(t *testing.T, owned string, topics ...string) []byte {
+	t.Helper()
+	m := kmsg.NewConsumerMemberMetadata()
+	m.Version, m.Topics = 1, topics
+	for _, name := range summands(owned) {
+		topic, partition := parseTopicPartition(t, name)
+		m.OwnedPartitions = append(m.OwnedPartitions, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: topic, Partitions: []int32{partition}})
+	}
+	return m.AppendTo(nil)
+}
+
+// summands are the parts of a+b.
+func summands(s string) []string { return strings.FieldsFunc(s, func(c rune) bool { return c == '+' }) }
 
 func list(s string) []string {
 	if s == "" {

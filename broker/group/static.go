@@ -42,7 +42,7 @@ func (s *shard) renameStatic(g *group, oldID, newID string, do *effects) *member
 
 	renamed := *old
 	m := &renamed
-	m.id, m.session, m.holding = newID, nil, nil
+	m.id, m.session, m.holding, m.heldUntil = newID, nil, nil, time.Time{}
 	delete(g.byID, oldID)
 	g.byID[newID] = m
 	for i := range g.members {

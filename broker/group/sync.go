@@ -56,9 +56,19 @@ func (s *shard) syncGroup(e syncRequest, ticket coordinator.Ticket, now time.Tim
 		}
 	default:
 		s.hasSynced(g, m.id)
-		s.answerSync(m, syncError(kerr.RebalanceInProgress), do) // one that was held back and that the client has given up
-		do.replyNow(ticket, g.assignmentFor(m))
+		s.syncStable(g, m, ticket, now, do)
 	}
+}
+
+// syncStable hands out what is there. Who comes after the leader's assignment is held back as who came before it; one whose client has
+// given a SyncGroup up that is held is not held again.
+func (s *shard) syncStable(g *group, m *member, ticket coordinator.Ticket, now time.Time, do *effects) {
+	if m.sync != 0 {
+		s.answerSync(m, syncError(kerr.RebalanceInProgress), do)
+		m.heldUntil = time.Time{}
+	}
+	m.sync = ticket
+	s.assign(g, m, now, do)
 }
 
 func (g *group) validateSync(r *kmsg.SyncGroupRequest) *kerr.Error {
@@ -116,14 +126,10 @@ func (s *shard) onAssignmentWritten(e assignmentWritten, err error, now time.Tim
 		g.unwritten = false
 		do.noteGeneration(g)
 	}
-	holds := g.holds(e.assignment)
+	g.setHolds(e.assignment, now)
 	for _, m := range g.members {
 		m.assignment = e.assignment[m.id]
-		switch {
-		case m.sync == 0:
-		case holds[m] > 0:
-			s.holdSync(g, m, now.Add(holds[m]))
-		default:
+		if m.sync != 0 {
 			s.assign(g, m, now, do)
 		}
 	}
@@ -131,8 +137,12 @@ func (s *shard) onAssignmentWritten(e assignmentWritten, err error, now time.Tim
 	s.figures.rebalances++
 }
 
-// assign answers a member's waiting SyncGroup with what it has got.
+// assign answers a member's waiting SyncGroup with what it has got, once it is not held back any more.
 func (s *shard) assign(g *group, m *member, now time.Time, do *effects) {
+	if now.Before(m.heldUntil) {
+		s.holdSync(g, m)
+		return
+	}
 	s.answerSync(m, g.assignmentFor(m), do)
 	s.startSession(g, m, millis(m.sessionTimeoutMillis), now)
 }
