@@ -78,10 +78,10 @@ func (g *group) ownedBy(m *member) (all ownership, said bool) {
 }
 
 // setHolds decides until when the assignment of members may be held back: of those who have nothing to give up, in a generation
-// of a cooperative protocol that takes partitions from others.
+// of a cooperative protocol that takes partitions from others. Those others it marks.
 func (g *group) setHolds(assignment map[string][]byte, now time.Time) {
 	for _, m := range g.members {
-		m.heldUntil = time.Time{}
+		m.heldUntil, m.gives = time.Time{}, false
 	}
 	if !g.isConsumer() || g.protocol == nil || !strings.HasPrefix(*g.protocol, "cooperative") {
 		return
@@ -93,7 +93,7 @@ func (g *group) setHolds(assignment map[string][]byte, now time.Time) {
 		switch {
 		case !said:
 		case !had.isWithin(has):
-			taken = true
+			m.gives, taken = true, true
 		default:
 			holds[i] = m.holdFor(had, has)
 		}

@@ -62,6 +62,7 @@ type member struct {
 	session                *timer
 	holding                *timer    // while its SyncGroup is held back (holdSync)
 	heldUntil              time.Time // of the generation: its SyncGroup is answered then, or by the next rebalance (setHolds)
+	gives                  bool      // of the generation: it has something to give up, and joins again by itself (setHolds)
 }
 
 func (m *member) metadata(protocol string) []byte {

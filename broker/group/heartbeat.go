@@ -20,7 +20,7 @@ func (s *shard) heartbeat(e heartbeatRequest, ticket coordinator.Ticket, now tim
 	r := kmsg.NewPtrHeartbeatResponse()
 	if err := s.heartbeatError(e, now); err != nil {
 		r.ErrorCode = err.Code
-	} else if g := s.lookup(e.key); g.consumer == nil && g.state == stable && !g.isInTransaction() {
+	} else if g := s.lookup(e.key); g.consumer == nil && g.mayHold(e.body.MemberID) {
 		watch := g.news.watch()
 		watch.AtMost = millis(g.byID[e.body.MemberID].sessionTimeoutMillis) / 4
 		do.replyNow(ticket, &heldHeartbeat{r, watch})
@@ -49,6 +49,12 @@ func (s *shard) heartbeatError(e heartbeatRequest, now time.Time) *kerr.Error {
 		return kerr.RebalanceInProgress
 	}
 	return nil
+}
+
+// mayHold reports whether the answer to a member's heartbeat may wait for news. franz-go does not look up from a heartbeat before that is
+// answered: one whose user takes long to give partitions up would join again only then, and the whole group waits for it.
+func (g *group) mayHold(memberID string) bool {
+	return g.state == stable && !g.byID[memberID].gives && !g.isInTransaction()
 }
 
 // isInTransaction reports whether offsets wait for the end of their transaction. Heartbeats are not held back then: franz-go

@@ -42,7 +42,8 @@ func (s *shard) renameStatic(g *group, oldID, newID string, do *effects) *member
 
 	renamed := *old
 	m := &renamed
-	m.id, m.session, m.holding, m.heldUntil = newID, nil, nil, time.Time{}
+	m.id, m.session, m.holding = newID, nil, nil
+	m.heldUntil, m.gives = time.Time{}, false // whoever has the new id has just begun
 	delete(g.byID, oldID)
 	g.byID[newID] = m
 	for i := range g.members {
