@@ -1,6 +1,9 @@
 package api
 
 import (
+	"strconv"
+	"strings"
+
 	"github.com/millrace-io/millrace/broker/group"
 	"github.com/millrace-io/millrace/security"
 )
@@ -9,8 +12,27 @@ import (
 func groupCaller(c *Call) group.Caller {
 	return group.Caller{
 		Tenant: c.Identity.Tenant, ClientID: c.ClientID, ClientHost: "/" + c.Identity.Host,
-		Unhurried: !waitsForHeartbeats(c.Software), Steady: c.Software == "kgo", // Java's assignors before 3.x forget what is not of the newest assignment
+		Unhurried: !waitsForHeartbeats(c.Software), Steady: isSteady(c.Software, c.SoftwareVersion),
 	}
+}
+
+// isSteady reports whether a client is known to be as Caller.Steady says. Java's before 3.5 name the generation of their last
+// assignment, or none once SyncGroup was refused (KAFKA-13891), and its assignors take for nobody's what is not of the newest (KAFKA-14016).
+func isSteady(software, version string) bool {
+	switch software {
+	case "kgo":
+		return true
+	case "apache-kafka-java":
+		first, rest, _ := strings.Cut(version, ".")
+		second, _, _ := strings.Cut(rest, ".")
+		major, err := strconv.Atoi(first)
+		if err != nil {
+			return false // such as "unknown"
+		}
+		minor, err := strconv.Atoi(second)
+		return err == nil && (major > 3 || major == 3 && minor >= 5)
+	}
+	return false
 }
 
 // waitsForHeartbeats reports whether a client is known to wait for the answer to a ConsumerGroupHeartbeat longer than the interval

@@ -18,8 +18,9 @@ import (
 // in which a member got what it has is of no account: an assignor may pass over what is old, its member gives it up all the same.
 //
 // Kafka answers everybody at once. A member that has nothing misses nothing meanwhile; one that keeps what it has works on, but
-// its client may refuse to commit, and may forget that it had it: it is held back for a shorter time, and only if its client is known
-// to bear that (Caller.Steady). What somebody gets nobody works on, so that who gets more is held for the shortest time.
+// its client may refuse to commit, and may forget that it had it, or the leader's may believe that it has forgotten: it is held back for a
+// shorter time, and only if both are known to bear that (Caller.Steady). What somebody gets nobody works on, so that who gets more is
+// held for the shortest time.
 
 const (
 	idleHold   = time.Second            // of a member that has nothing and gets nothing
@@ -87,6 +88,8 @@ func (g *group) setHolds(assignment map[string][]byte, now time.Time) {
 		return
 	}
 	holds, taken := make([]time.Duration, len(g.members)), false
+	leader := g.byID[g.leaderID()]
+	areSteady := leader != nil && leader.steady
 	for i, m := range g.members {
 		had, said := g.ownedBy(m)
 		has := readOwnership(assignment[m.id])
@@ -95,7 +98,7 @@ func (g *group) setHolds(assignment map[string][]byte, now time.Time) {
 		case !had.isWithin(has):
 			m.gives, taken = true, true
 		default:
-			holds[i] = m.holdFor(had, has)
+			holds[i] = holdFor(had, has, areSteady && m.steady)
 		}
 	}
 	if taken {
@@ -106,11 +109,11 @@ func (g *group) setHolds(assignment map[string][]byte, now time.Time) {
 }
 
 // holdFor is how long a member that keeps what it had waits for what it has now.
-func (m *member) holdFor(had, has ownership) time.Duration {
+func holdFor(had, has ownership, isSteady bool) time.Duration {
 	switch {
 	case len(has) == 0:
 		return idleHold
-	case len(had) > 0 && !m.steady:
+	case len(had) > 0 && !isSteady:
 		return 0
 	case len(had) == len(has):
 		return steadyHold

@@ -56,7 +56,7 @@ type Caller struct {
 	// nobody knows whether it does.
 	Unhurried bool
 	// Steady says that the client works on with what it has while it waits for the answer to SyncGroup, and names that as its own,
-	// of the generation it has joined, when it then joins another.
+	// of the generation it has joined, when it then joins another; and that it takes this from others when it leads.
 	Steady bool
 }
 
