@@ -36,10 +36,18 @@ async function again(ask) {
 
 const codecs = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP }
 
+// send writes messages. When the leader of a partition moves, in the middle of a send, to a broker that has answered for other
+// partitions already, KafkaJS forgets the messages for it and reports success, with any broker (sendMessages.js: responsePerBroker).
+// The answer does not name the partition then, and its messages are sent again.
 async function send(messages, { codec = 'none', acks = -1, idempotent = false } = {}) {
   const producer = kafka.producer({ idempotent, maxInFlightRequests: 1, createPartitioner: Partitioners.DefaultPartitioner })
   await producer.connect()
-  await producer.send({ topic: o.topic, acks, compression: codecs[codec], messages: messages.map(m => ({ partition: 0, ...m })) })
+  for (let left = messages.map(m => ({ partition: 0, ...m })); left.length > 0; ) {
+    if (Date.now() > deadline) throw new Error(`${left.length} messages are not acknowledged`)
+    const answers = await producer.send({ topic: o.topic, acks, compression: codecs[codec], messages: left })
+    const answered = new Set(answers.map(a => a.partition))
+    left = acks === 0 ? [] : left.filter(m => !answered.has(m.partition))
+  }
   await producer.disconnect()
 }
 
