@@ -43,8 +43,9 @@ const (
 //   - What is asked came before. A round trip that began after the question came tells of a moment after it; what was read in
 //     this epoch is then as new as anything that anybody was told before the question.
 //
-// It does not cover who led and whose process has ended since, as when the only in-sync replica dies that this broker has not
-// heard of as a leader, nor an operator's unclean election (ElectLeaders): both lose records besides.
+// It does not cover who led and whose process has ended since, because nobody is left to say so while the others that could have
+// been elected are gone, too: until they are back this broker tells what it knew. Nor does it cover unclean elections that this
+// broker could not expect: an operator's (ElectLeaders), and those that the topic allows since it lost its controller.
 func (p *Partition) Standing(leaderEpoch int32) Standing {
 	m := p.manager
 	if m.cfg.SessionHeld == nil {
